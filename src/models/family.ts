@@ -135,6 +135,10 @@ export interface GgufFamily {
    * ArgumentError for a model that llama.cpp would compute in another way. Default: `saveGguf` refuses the family.
    */
   readonly saved?: (config: ModelConfig) => Readonly<Record<string, GgufNumber>>;
+  /** True if its files always have divisors of frequencies for short and for long texts, even if these are equal. */
+  readonly hasBothDivisors?: boolean;
+  /** True if its files tell if YaRN truncates. llama.cpp has no such setting, and always truncates. */
+  readonly tellsYarnTruncation?: boolean;
   /** True if llama.cpp needs an output matrix, so that `saveGguf` writes tied embeddings twice. */
   readonly needsOutput?: boolean;
   /** The value of `general.architecture` that `saveGguf` writes for a config. Default: that of the registry. */

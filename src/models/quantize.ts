@@ -11,6 +11,7 @@ import type { PackedFormat } from '../ops/packed.js';
 
 /** Types that weights can be packed in here; docs/packed-weights.md describes each. */
 export type WeightFormat = 'float16' | 'bfloat16' | 'int8' | 'int4';
+export const WEIGHT_FORMATS: readonly WeightFormat[] = ['float16', 'bfloat16', 'int8', 'int4'];
 
 export interface QuantizeOptions {
   /** Default: 'int8'. */
@@ -89,7 +90,7 @@ export function quantize<M extends Module>(model: M, options: QuantizeOptions = 
 /** @internal The format that the options select. Throws ArgumentError, in the name of `op`. */
 export function packing(op: string, options: QuantizeOptions): PackedFormat {
   const { weights = 'int8', groupSize = weights === 'int4' ? 32 : null, activations = 'int8' } = options;
-  checkOneOf(op, 'weights', weights, ['float16', 'bfloat16', 'int8', 'int4']);
+  checkOneOf(op, 'weights', weights, WEIGHT_FORMATS);
   checkOneOf(op, 'activations', activations, ACTIVATION_FORMATS);
   const sizes = weights === 'int8' ? [null, 32] : weights === 'int4' ? [32] : [null];
   if (!sizes.includes(groupSize)) {

@@ -3,7 +3,7 @@
 import { createRequire } from 'node:module';
 import { checkKnown, checkNumber } from '../core/check.js';
 import { DeviceError, WorldError } from '../core/errors.js';
-import type { GradientSumOptions, WireFormat, World } from '../train/world.js';
+import { type GradientSumOptions, WIRE_FORMATS, type World } from '../train/world.js';
 import { addonPath, builtMpis, type MpiName } from './build.js';
 
 export interface MpiOptions {
@@ -107,8 +107,6 @@ function open(timeout: number): Mpi {
   }
 }
 
-const WIRES: readonly WireFormat[] = ['float32', 'float16', 'bfloat16'];
-
 class Ranks implements Mpi {
   readonly rank: number;
   readonly size: number;
@@ -148,7 +146,7 @@ class Ranks implements Mpi {
   }
 
   reduce(values: Float32Array, sum: Float32Array, { isFirst, isLast, wire }: GradientSumOptions): Promise<void> {
-    return this.#withReason(this.addon.reduce(values, sum, isFirst, isLast, WIRES.indexOf(wire)));
+    return this.#withReason(this.addon.reduce(values, sum, isFirst, isLast, WIRE_FORMATS.indexOf(wire)));
   }
 
   broadcast(values: Float32Array, root: number): Promise<void> {

@@ -5,7 +5,7 @@ import { CausalModel } from '../models/causal-model.js';
 import type { Gemma4 } from '../models/families/gemma4.js';
 import { type Json, ModelConfig } from '../models/model-config.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
-import { quantize, type WeightFormat } from '../models/quantize.js';
+import { quantize, WEIGHT_FORMATS, type WeightFormat } from '../models/quantize.js';
 import { TokenPredictor } from '../models/token-predictor.js';
 import type { WeightEntry } from '../models/weight-entry.js';
 import { Initializer } from '../nn/init.js';
@@ -56,7 +56,7 @@ export async function loadPredictor(
   }
 }
 
-const FORMATS = ['float32', 'float16', 'bfloat16', 'int8', 'int4'] as const;
+const FORMATS = ['float32', ...WEIGHT_FORMATS];
 const NAMES = ['weights', ...hubOptionNames] as const;
 /** Tensors of a layer for multi-token prediction, without those of the model itself. */
 const LAYER = /^mtp\.(?!(embed_tokens|shared_head)\.)/;

@@ -1,7 +1,7 @@
 // The options of `loadModel` for packing weights.
 
 import { checkOneOf } from '../core/check.js';
-import { packing, type WeightFormat } from '../models/quantize.js';
+import { packing, WEIGHT_FORMATS, type WeightFormat } from '../models/quantize.js';
 import { keepStoredFormats, type Packing } from '../models/read-packed.js';
 import { ACTIVATION_FORMATS, type ActivationFormat } from '../nn/weight.js';
 import type { OnnxChoice } from './onnx/files.js';
@@ -49,6 +49,6 @@ export function packingOf(options: PackingOptions): Packing | null {
 
 /** Throws ArgumentError for options that `packingOf` does not know. */
 export function checkPacking(weights: unknown = 'auto', activations: unknown = 'int8'): void {
-  checkOneOf('loadModel', 'weights', weights, ['float32', 'float16', 'bfloat16', 'int8', 'int4', 'auto']);
+  checkOneOf('loadModel', 'weights', weights, ['float32', ...WEIGHT_FORMATS, 'auto']);
   checkOneOf('loadModel', 'activations', activations, ACTIVATION_FORMATS);
 }

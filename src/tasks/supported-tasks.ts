@@ -1,10 +1,7 @@
 // Finds the tasks that a model can do: by its heads, its inputs, and the checks of the tasks themselves.
 
-import { isObject } from '../core/check.js';
 import { SimdformerError } from '../core/errors.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
-import { LogitScore } from '../models/retrieval/modules/logit-score.js';
-import { hasTemplate } from '../models/retrieval/rerank-templates.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 import { taskNames, taskOf } from './registry.js';
 import type { Task } from './task.js';
@@ -22,29 +19,19 @@ export async function supportedTasks(model: PretrainedModel, body: PretrainedMod
   return found;
 }
 
-function isSupported(name: string, { head, needs, create }: Task, model: PretrainedModel): boolean {
+function isSupported(name: string, task: Task, model: PretrainedModel): boolean {
+  const { head, needs } = task;
   if (head !== undefined && head !== model.headKind) return false;
   const { tokenizer = true, inputIds = true, stacks } = needs ?? {};
   if (tokenizer && model.tokenizer === null) return false;
   if (inputIds && !model.takes('inputIds')) return false;
   if (stacks && (model.decoder === null || (model.encoder !== null) !== (stacks === 'encoder-decoder'))) return false;
+  if (task.suits?.(model) === false) return false;
   try {
-    if (name === 'text-ranking' && !isReranker(model)) return false;
-    create({ task: name, model: model as LoadedModel });
+    task.create({ task: name, model: model as LoadedModel });
     return true;
   } catch (error) {
     if (error instanceof SimdformerError) return false;
     throw error;
   }
-}
-
-/**
- * True for a classifier with one label, and for a language model that was trained to rank. sentence-transformers lists
- * a module for that. In other folders, only the name reveals it.
- */
-function isReranker({ headKind, config, origin, sentenceHead }: PretrainedModel): boolean {
-  const { id2label, num_labels: count, model_type: type } = config;
-  if (headKind !== 'language-model') return (isObject(id2label) ? Object.keys(id2label).length : (count ?? 2)) === 1;
-  if (sentenceHead?.steps.some((step) => step instanceof LogitScore)) return true;
-  return hasTemplate(type) && /rerank/i.test(origin?.from ?? '');
 }

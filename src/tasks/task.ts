@@ -1,6 +1,6 @@
 // Definition of tasks: each is a file of this folder. registry.ts names them, pipeline.ts calls them.
 
-import type { HeadKind } from '../models/pretrained-model.js';
+import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 
 /** Context of a task. */
@@ -38,6 +38,11 @@ export interface Task<Call extends TaskCall = TaskCall> {
   /** The head to load. Undefined: the head that config.json names. */
   readonly head?: HeadKind | undefined;
   readonly needs?: TaskNeeds;
+  /**
+   * False for a model that a call would not refuse, but whose results would mean nothing. `supportedTasks` leaves it out.
+   * Default: true.
+   */
+  suits?(model: PretrainedModel): boolean;
   /** Makes the task's function for a model. Throws FormatError for a model that cannot do the task. */
   create(context: TaskContext): Call;
 }

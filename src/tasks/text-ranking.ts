@@ -1,6 +1,9 @@
-import { checkOptions } from '../core/check.js';
+import { checkOptions, isObject } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
+import type { PretrainedModel } from '../models/pretrained-model.js';
+import { LogitScore } from '../models/retrieval/modules/logit-score.js';
 import type { RankedDocument } from '../models/retrieval/rank.js';
+import { hasTemplate } from '../models/retrieval/rerank-templates.js';
 import { callOptionKinds } from './batches.js';
 import { type PromptNames, promptKinds, promptsOf } from './prompts.js';
 import type { CallOptions, Task } from './task.js';
@@ -29,6 +32,7 @@ const TASK = 'text-ranking';
 const HEADS = ['sequence-classification', 'language-model'];
 
 export const textRanking: Task<TextRanking> = {
+  suits: isReranker,
   create(context) {
     const { model } = context;
     if (!HEADS.includes(model.headKind))
@@ -62,3 +66,14 @@ export const textRanking: Task<TextRanking> = {
     };
   },
 };
+
+/**
+ * True for a classifier with one label, and for a language model that was trained to rank. sentence-transformers lists
+ * a module for that. In other folders, only the name reveals it.
+ */
+function isReranker({ headKind, config, origin, sentenceHead }: PretrainedModel): boolean {
+  const { id2label, num_labels: count, model_type: type } = config;
+  if (headKind !== 'language-model') return (isObject(id2label) ? Object.keys(id2label).length : (count ?? 2)) === 1;
+  if (sentenceHead?.steps.some((step) => step instanceof LogitScore)) return true;
+  return hasTemplate(type) && /rerank/i.test(origin?.from ?? '');
+}

@@ -1,4 +1,5 @@
 import { checkKnown, checkNumber, checkOptions, checkSeed, describeValue, isCount } from '../core/check.js';
+import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { fingerprint, fingerprintOf } from './fingerprint.js';
@@ -33,18 +34,10 @@ const MAX_TOKENS = 2 ** 24;
 
 const SHUFFLE_STREAM = 0x5175ff1e;
 
-/** Options of `lengthBatches`. The internal ones are for examples without source and target. */
+/** Options of `lengthBatches`. */
 export interface LengthBatchesOptions {
   tokens?: number | undefined;
   seed?: number | undefined;
-  /** @internal */
-  // biome-ignore lint/suspicious/noExplicitAny: whatever the examples are
-  tokensOf?: ((example: any) => number) | undefined;
-  /** @internal */
-  // biome-ignore lint/suspicious/noExplicitAny: whatever the examples are
-  fingerprint?: ((examples: readonly any[]) => number) | undefined;
-  /** @internal The function that the caller of `fit` or of another function knows. */
-  op?: string | undefined;
 }
 
 function sidesLength({ source, target }: Example<Row, Row>): number {
@@ -61,11 +54,33 @@ export function lengthBatches<Source extends Row = readonly number[], Target ext
   examples: readonly Example<Source, Target>[],
   options: LengthBatchesOptions = {},
 ): Batches<Source, Target> {
-  const kinds = { tokens: 'count', seed: 'seed', tokensOf: 'function', fingerprint: 'function', op: 'string' } as const;
-  const { tokens = 4096, seed = 0, ...batchOptions } = checkOptions('lengthBatches', options, kinds);
-  const { op = 'lengthBatches' } = batchOptions;
-  if (batchOptions.tokensOf === undefined) checkExamples(op, examples);
-  const { tokensOf = sidesLength, fingerprint: fingerprintAll = fingerprintOf } = batchOptions;
+  const op = 'lengthBatches';
+  const { tokens = 4096, seed = 0 } = checkOptions(op, options, { tokens: 'count', seed: 'seed' });
+  return pairBatches(op, examples, { tokens, seed });
+}
+
+/** Same as `lengthBatches`, for checked options. Errors name `op`. */
+export function pairBatches<Source extends Row, Target extends Row>(
+  op: string,
+  examples: readonly Example<Source, Target>[],
+  { tokens, seed }: Complete<LengthBatchesOptions>,
+): Batches<Source, Target> {
+  checkExamples(op, examples);
+  return batchesByLength(op, examples, { tokens, seed, tokensOf: sidesLength, fingerprintAll: fingerprintOf });
+}
+
+/** Same as `pairBatches`, for any examples of which `tokensOf` tells the length. */
+export function batchesByLength<Item>(
+  op: string,
+  examples: readonly Item[],
+  options: {
+    readonly tokens: number;
+    readonly seed: number;
+    readonly tokensOf: (item: Item) => number;
+    readonly fingerprintAll: (items: readonly Item[]) => number;
+  },
+): Shuffled<Item> {
+  const { tokens, seed, tokensOf, fingerprintAll } = options;
   if (examples.length === 0) throw new ArgumentError(`${op}: there are no examples to train on`);
   const lengths = examples.map(tokensOf);
   lengths.forEach((length, i) => {
@@ -106,9 +121,16 @@ export function lengthBatches<Source extends Row = readonly number[], Target ext
       }
       const index = sequence[n % ends.length] as number;
       const from = index === 0 ? 0 : (ends[index - 1] as number);
-      return order.slice(from, ends[index]).map((i) => examples[i] as Example<Source, Target>);
+      return order.slice(from, ends[index]).map((i) => examples[i] as Item);
     },
   };
+}
+
+/** Batches of an array. The order of the examples is drawn again in each epoch. */
+interface Shuffled<Item> {
+  readonly perEpoch: number;
+  readonly fingerprint: number | undefined;
+  batch(n: number): readonly Item[];
 }
 
 /**
@@ -121,18 +143,26 @@ export function shuffledBatches<Item>(
     size: number;
     seed?: number | undefined;
     fingerprint?: ((items: readonly Item[]) => number) | undefined;
-    /** @internal */
-    op?: string | undefined;
   },
-): { readonly perEpoch: number; readonly fingerprint: number | undefined; batch(n: number): readonly Item[] } {
-  const kinds = { size: 'count', seed: 'seed', fingerprint: 'function', op: 'string' } as const;
-  const {
-    size,
-    seed = 0,
-    fingerprint: itemFingerprint,
-    op = 'shuffledBatches',
-  } = checkOptions('shuffledBatches', options, kinds);
+): Shuffled<Item> {
+  const op = 'shuffledBatches';
+  const kinds = { size: 'count', seed: 'seed', fingerprint: 'function' } as const;
+  const { size, seed = 0, fingerprint: fingerprintAll } = checkOptions(op, options, kinds);
   checkNumber(op, 'size', size, isCount, 'a positive integer'); // untyped callers may omit it
+  return batchesOfSize(op, examples, { size, seed, fingerprintAll });
+}
+
+/** Same as `shuffledBatches`, for checked options. Errors name `op`. */
+export function batchesOfSize<Item>(
+  op: string,
+  examples: readonly Item[],
+  options: {
+    readonly size: number;
+    readonly seed: number;
+    readonly fingerprintAll: ((items: readonly Item[]) => number) | undefined;
+  },
+): Shuffled<Item> {
+  const { size, seed, fingerprintAll } = options;
   if (examples.length === 0) throw new ArgumentError(`${op}: there are no examples to train on`);
   const perEpoch = Math.ceil(examples.length / size);
   let epoch = -1;
@@ -140,7 +170,7 @@ export function shuffledBatches<Item>(
   return {
     perEpoch,
     get fingerprint() {
-      return itemFingerprint && fingerprint([size], itemFingerprint(examples));
+      return fingerprintAll && fingerprint([size], fingerprintAll(examples));
     },
     batch(n) {
       if (Math.floor(n / perEpoch) !== epoch) {

@@ -15,7 +15,7 @@ import type { Learner } from './objective.js';
 import type { Optimizer } from './optimizer.js';
 import type { Schedule } from './schedule.js';
 import type { LossSettings } from './trainable.js';
-import { checkWorld, type WireFormat, type World } from './world.js';
+import { checkWorld, WIRE_FORMATS, type WireFormat, type World } from './world.js';
 
 /** The progress of a run after a step. */
 export interface Progress {
@@ -214,7 +214,7 @@ const kinds = {
   onStep: 'function',
   onValidation: 'function',
   world: 'any',
-  wire: ['float32', 'float16', 'bfloat16'],
+  wire: WIRE_FORMATS,
   zeroStage: [0, 1],
 } as const;
 

@@ -1,9 +1,9 @@
 // Sources of a run's batches: given batches, batches made of an array, or batches of a stream that is read on demand.
 
-import { lengthBatches, shuffledBatches } from './batches.js';
+import { batchesByLength, batchesOfSize, pairBatches } from './batches.js';
 import type { FitOptions } from './fit-options.js';
 import type { Data, Learner } from './objective.js';
-import { type ExampleStream, streamBatches } from './stream-batches.js';
+import { DEFAULT_BUFFER, type ExampleStream, StreamReader } from './stream-batches.js';
 
 export interface Reader {
   /** Number of batches per epoch. Null for a stream, for which `count` reads an epoch. */
@@ -28,11 +28,10 @@ const OP = 'fit';
 
 /** Makes the reader of `data` by the options of `fit`. Throws the errors of the functions that make batches. */
 export function readerOf(data: Data, learner: Learner, options: FitOptions): Reader {
-  const { batchSize, batchTokens = 4096, shuffleBuffer, seed = 0 } = options;
+  const { batchSize: size, batchTokens: tokens = 4096, shuffleBuffer: buffer = DEFAULT_BUFFER, seed = 0 } = options;
   const tokensOf = (item: unknown) => learner.tokensOf(item);
   if (!('batch' in Object(data) || Array.isArray(data))) {
-    const limits = { size: batchSize, tokens: batchTokens, tokensOf, buffer: shuffleBuffer, seed, op: OP };
-    const stream = streamBatches(data as ExampleStream<unknown>, limits);
+    const stream = new StreamReader(data as ExampleStream<unknown>, { size, tokens, tokensOf, buffer, op: OP }, seed);
     return {
       perEpoch: null,
       fingerprint: undefined,
@@ -41,13 +40,12 @@ export function readerOf(data: Data, learner: Learner, options: FitOptions): Rea
       close: () => stream.close(),
     };
   }
-  const { fingerprintOf } = learner;
+  const { fingerprintOf: fingerprintAll } = learner;
   const batches = ((): WholeBatches => {
     if (!Array.isArray(data)) return data as WholeBatches;
-    if (batchSize !== undefined)
-      return shuffledBatches(data, { size: batchSize, seed, fingerprint: fingerprintOf, op: OP });
-    const tokens = { tokens: batchTokens, seed, op: OP };
-    return lengthBatches(data, learner.isPaired ? tokens : { ...tokens, tokensOf, fingerprint: fingerprintOf });
+    if (size !== undefined) return batchesOfSize(OP, data, { size, seed, fingerprintAll });
+    if (learner.isPaired) return pairBatches(OP, data, { tokens, seed });
+    return batchesByLength(OP, data, { tokens, seed, tokensOf, fingerprintAll });
   })();
   return {
     perEpoch: batches.perEpoch,

@@ -20,8 +20,6 @@ export interface StreamOptions<Item> {
   readonly buffer?: number | undefined;
   /** Seed of the order of examples. Default: 0. */
   readonly seed?: number | undefined;
-  /** @internal The function that errors name. */
-  op?: string | undefined;
 }
 
 /** An endless sequence of batches. Batch n depends only on the examples, n and the seed. */
@@ -34,6 +32,8 @@ export interface StreamBatches<Item> {
 }
 
 const SHUFFLE_STREAM = 0x57e4a6;
+/** Number of examples in the shuffle buffer by default. */
+export const DEFAULT_BUFFER = 8192;
 
 const KINDS = {
   size: 'count',
@@ -41,7 +41,6 @@ const KINDS = {
   tokensOf: 'function',
   buffer: 'count',
   seed: 'seed',
-  op: 'string',
 } as const;
 
 /** One pass over the examples. */
@@ -63,18 +62,19 @@ export function streamBatches<Item>(
   examples: ExampleStream<Item>,
   options: StreamOptions<Item> = {},
 ): StreamBatches<Item> {
+  const op = 'streamBatches';
   const {
     size,
     tokens = 4096,
     tokensOf = () => 1,
-    buffer = 8192,
+    buffer = DEFAULT_BUFFER,
     seed = 0,
-    op = 'streamBatches',
-  } = checkOptions('streamBatches', options, KINDS);
+  } = checkOptions(op, options, KINDS);
   return new StreamReader(examples, { size, tokens, tokensOf, buffer, op }, seed);
 }
 
-class StreamReader<Item> implements StreamBatches<Item> {
+/** Makes the batches of `streamBatches`. */
+export class StreamReader<Item> implements StreamBatches<Item> {
   readonly #examples: ExampleStream<Item>;
   readonly #limits: Limits<Item>;
   readonly #seed: number;
@@ -164,6 +164,7 @@ interface Limits<Item> {
   readonly tokens: number;
   readonly tokensOf: (item: Item) => number;
   readonly buffer: number;
+  /** The function that errors name. */
   readonly op: string;
 }
 

@@ -5,6 +5,7 @@ import { ArgumentError } from '../core/errors.js';
 
 /** The type of numbers that are sent. float16 and bfloat16 halve the traffic, but round. */
 export type WireFormat = 'float32' | 'float16' | 'bfloat16';
+export const WIRE_FORMATS: readonly WireFormat[] = ['float32', 'float16', 'bfloat16'];
 
 /**
  * One of `size` processes, called ranks, that train one model together. All ranks call the same methods in the same

@@ -1,11 +1,9 @@
-import type { Tensor } from '../../core/tensor.js';
 import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import type { LayerParts } from '../../nn/layer.js';
 import { LayerNorm, type Norm } from '../../nn/norm.js';
 import type { RotaryEmbedding } from '../../nn/rotary-embedding.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { scale } from '../../ops/binary.js';
 import { rotaryOf, windowOf } from '../config-values.js';
 import type { Family, GgufNumber, GgufSettings } from '../family.js';
 import { expectForGguf } from '../gguf-mixtures.js';
@@ -41,9 +39,8 @@ export class Cohere extends RotaryDecoder {
     };
   }
 
-  override logitsOf(features: Tensor): Tensor {
-    const logits = super.logitsOf(features);
-    return this.headKind === 'language-model' ? scale(logits, this.settings.number('logit_scale')) : logits;
+  protected override get logitScale(): number {
+    return this.settings.number('logit_scale');
   }
 }
 

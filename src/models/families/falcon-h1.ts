@@ -6,7 +6,6 @@ import { Mamba2 } from '../../nn/mamba2.js';
 import type { Mixer } from '../../nn/mixer.js';
 import { ScaledMixer, SideBySide } from '../../nn/side-by-side.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { scale } from '../../ops/binary.js';
 import type { Family } from '../family.js';
 import { expectForGguf } from '../gguf-mixtures.js';
 import { type ModelConfig, numberIn } from '../model-config.js';
@@ -57,9 +56,8 @@ export class FalconH1 extends RotaryDecoder {
     return llamaFeedForward(init, config, { gateScale, outScale, bias: config.flag('mlp_bias') });
   }
 
-  override logitsOf(features: Tensor): Tensor {
-    const logits = super.logitsOf(features);
-    return this.headKind === 'language-model' ? scale(logits, this.settings.number('lm_head_multiplier')) : logits;
+  protected override get logitScale(): number {
+    return this.settings.number('lm_head_multiplier');
   }
 
   protected override get stateNames(): StateNames {

@@ -148,6 +148,7 @@ export const gptOss: Family = {
       { name: `${BLOCK}.experts.down_proj`, of: ['blk.*.ffn_down_exps.weight'], inOut: true },
     ],
     needsOutput: true,
+    tellsYarnTruncation: true,
     saved: (config) => {
       expectForGguf(config, { attention_bias: true, swiglu_limit: 7 });
       return {

@@ -3,7 +3,6 @@ import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import type { FeedForwardNetwork, LayerParts } from '../../nn/layer.js';
 import { ConstantScale } from '../../nn/layer-scale.js';
-import { scale } from '../../ops/binary.js';
 import type { Family, GgufNumber, GgufSettings } from '../family.js';
 import { type Json, type ModelConfig, numberIn } from '../model-config.js';
 import { decoderDefaults, ggufNames, llamaFeedForward, RotaryDecoder } from './llama.js';
@@ -29,9 +28,8 @@ export class Granite extends RotaryDecoder {
     return { postNorm: () => new ConstantScale(config.number('residual_multiplier')) };
   }
 
-  override logitsOf(features: Tensor): Tensor {
-    const logits = super.logitsOf(features);
-    return this.headKind === 'language-model' ? scale(logits, 1 / this.settings.number('logits_scaling')) : logits;
+  protected override get logitScale(): number {
+    return 1 / this.settings.number('logits_scaling');
   }
 }
 

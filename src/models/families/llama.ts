@@ -10,6 +10,7 @@ import { HeadNorm, type Norm, RMSNorm } from '../../nn/norm.js';
 import type { RotaryEmbedding } from '../../nn/rotary-embedding.js';
 import { Stack, type StackParts } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
+import { scale } from '../../ops/binary.js';
 import { causalHead, headName } from '../causal-head.js';
 import { CausalModel } from '../causal-model.js';
 import { activationOf, dropoutOf, rotaryOf } from '../config-values.js';
@@ -127,6 +128,17 @@ export class RotaryDecoder extends CausalModel {
 
   protected embedTarget(ids: Tensor): Tensor {
     return this.tokens.forward(ids, { paddingId: this.paddingId });
+  }
+
+  /** Factor of the logits of a language model. */
+  protected get logitScale(): number {
+    return 1;
+  }
+
+  override logitsOf(features: Tensor): Tensor {
+    const logits = super.logitsOf(features);
+    const factor = this.headKind === 'language-model' ? this.logitScale : 1;
+    return factor === 1 ? logits : scale(logits, factor);
   }
 
   /** The path of the model without its head. Most classes of transformers that answer questions have an older one. */

@@ -67,6 +67,7 @@ export const phi3: Family = {
       'blk.*.attn_qkv': 'model.layers.*.self_attn.qkv_proj',
       'blk.*.ffn_up': 'model.layers.*.mlp.gate_up_proj',
     },
+    hasBothDivisors: true,
     saved: (config) => ({
       ...ggufContextInWindow(config),
       'rope.scaling.original_context_length': { uint32: config.size('original_max_position_embeddings') },

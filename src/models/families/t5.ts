@@ -15,7 +15,7 @@ import type { StateNames } from '../../nn/state-names.js';
 import { scale } from '../../ops/binary.js';
 import { activationOf, dropoutOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
-import type { Family, GgufNumber, GgufSettings } from '../family.js';
+import type { Family, GgufFamily, GgufNumber, GgufSettings } from '../family.js';
 import { expectForGguf } from '../gguf-mixtures.js';
 import { labelsOf } from '../labels.js';
 import type { Json, ModelConfig } from '../model-config.js';
@@ -247,8 +247,16 @@ function completeT5(config: Record<string, unknown>, fileConfig: Json): void {
   config.scale_decoder_outputs = fileConfig.scale_decoder_outputs ?? fileConfig.tie_word_embeddings !== false;
 }
 
+/** Names in GGUF files. A file with gates has the matrices `wi_0` and `wi_1` instead of `wi`. */
+const ggufNames = (isGated: boolean) => ({
+  token_embd: 'shared',
+  output: 'lm_head',
+  ...ggufStack('enc', 'encoder', 1, isGated),
+  ...ggufStack('dec', 'decoder', 2, isGated),
+});
+
 /** Names of a stack in GGUF files. `last` is the index of its feed-forward sub-layer. */
-function ggufStack(from: string, to: string, last: number): Record<string, string> {
+function ggufStack(from: string, to: string, last: number, isGated: boolean): Record<string, string> {
   const sub = `${to}.block.*.layer`;
   return {
     [`${from}.output_norm`]: `${to}.final_layer_norm`,
@@ -264,7 +272,7 @@ function ggufStack(from: string, to: string, last: number): Record<string, strin
     [`${from}.blk.*.cross_attn_o`]: `${sub}.1.EncDecAttention.o`,
     [`${from}.blk.*.cross_attn_norm`]: `${sub}.1.layer_norm`,
     [`${from}.blk.*.ffn_gate`]: `${sub}.${last}.DenseReluDense.wi_0`,
-    [`${from}.blk.*.ffn_up`]: `${sub}.${last}.DenseReluDense.wi_1`,
+    [`${from}.blk.*.ffn_up`]: `${sub}.${last}.DenseReluDense.${isGated ? 'wi_1' : 'wi'}`,
     [`${from}.blk.*.ffn_down`]: `${sub}.${last}.DenseReluDense.wo`,
     [`${from}.blk.*.ffn_norm`]: `${sub}.${last}.layer_norm`,
   };
@@ -284,7 +292,7 @@ function ggufConfig(file: GgufSettings): Json {
     num_heads: heads,
     relative_attention_num_buckets: file.number('attention.relative_buckets_count') ?? 32,
     layer_norm_epsilon: file.needed('attention.layer_norm_rms_epsilon'),
-    feed_forward_proj: file.tensors.has('enc.blk.0.ffn_gate.weight') ? 'gated-gelu' : 'relu',
+    feed_forward_proj: file.tensors.has(GATE) ? 'gated-gelu' : 'relu',
     decoder_start_token_id: file.number('decoder_start_token_id') ?? 0,
     tie_word_embeddings: !file.tensors.has('output.weight'),
     ...(file.tensors.has('enc.blk.1.attn_rel_b.weight') && {
@@ -320,6 +328,10 @@ function ggufSaved(config: ModelConfig): Readonly<Record<string, GgufNumber>> {
   };
 }
 
+const GATE = 'enc.blk.0.ffn_gate.weight';
+const gguf: GgufFamily = { names: ggufNames(false), config: ggufConfig, saved: ggufSaved };
+const gated = { tensor: GATE, isOf: (config: ModelConfig) => config.flag('is_gated_act') };
+
 export const t5: Family = {
   model: T5,
   encoder: T5Encoder,
@@ -343,16 +355,7 @@ export const t5: Family = {
     classifier_dropout: 0,
   },
   complete: completeT5,
-  gguf: {
-    names: {
-      token_embd: 'shared',
-      output: 'lm_head',
-      ...ggufStack('enc', 'encoder', 1),
-      ...ggufStack('dec', 'decoder', 2),
-    },
-    config: ggufConfig,
-    saved: ggufSaved,
-  },
+  gguf: { ...gguf, variants: [{ ...gated, gguf: { ...gguf, names: ggufNames(true) } }] },
 };
 
 export const mt5: Family = {

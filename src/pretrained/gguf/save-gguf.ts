@@ -48,7 +48,7 @@ export async function saveGguf(
   const usual = gguf.usual === undefined ? config : new ModelConfig({ ...model.config, ...gguf.usual(config) });
   const savedSizes = gguf.saved(config);
   const architecture = gguf.architecture?.(config) ?? ggufNameOf(type);
-  const positions = rope ? writtenRope(usual, architecture) : null;
+  const positions = rope ? writtenRope(usual, architecture, gguf) : null;
   const sizes = positions ? { ...decoderSizes(model.vocabSize, usual), ...positions.sizes, ...savedSizes } : savedSizes;
   const entries = await inSlices(metadataOf(model, architecture, sizes, fileType));
   const layout = gguf.variants?.find(({ isOf }) => isOf?.(config))?.gguf ?? gguf;

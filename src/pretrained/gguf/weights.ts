@@ -172,7 +172,6 @@ export function ggufWeights(
 ): Map<string, GgufWeight | ComposedWeight> {
   const weights = new Map<string, GgufWeight | ComposedWeight>();
   const reader = new BlockReader(source);
-  const isGated = tensors.has('enc.blk.0.ffn_gate.weight');
   const isNeeded = (name: string) => !OF_POSITIONS.test(name) && !(Number(layerOf(name)) >= settings.layers);
   const parts = new Map(
     (architecture.joined ?? []).flatMap((join) => join.of.map((pattern) => [pattern, join] as const)),
@@ -190,7 +189,7 @@ export function ggufWeights(
     }
     const last = found?.pattern.split('.').at(-1) as string;
     const storage = storageOf(tensor, last, architecture, metadata);
-    const name = found === undefined ? tensorName : isGated ? found.name : found.name.replace('.wi_1.', '.wi.');
+    const name = found?.name ?? tensorName;
     if (!name.includes('#')) weights.set(name, new GgufWeight(tensor, storage, reader));
     else
       for (const [expert, rows] of expertRows(tensor).entries())

@@ -4,6 +4,7 @@ import { isObject } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import type { GgufEntry, GgufPart } from '../../io/gguf-writer.js';
 import { rotaryScaling, stretchedTheta } from '../../models/config-values.js';
+import type { GgufFamily } from '../../models/family.js';
 import { ModelConfig } from '../../models/model-config.js';
 import { type RotaryScaling, scaledFrequencies } from '../../nn/rotary-embedding.js';
 
@@ -20,9 +21,9 @@ const WITH_DIVISORS = ['exaone4', 'falcon-h1', 'gemma4', 'granite', 'granitehybr
 const WITH_LENGTHS = ['granite', 'granitemoe', 'llama', 'mistral3', 'phi3'];
 
 /** Throws ArgumentError for scalings that files cannot express. */
-export function writtenRope(config: ModelConfig, architecture: string): WrittenRope {
+export function writtenRope(config: ModelConfig, architecture: string, family: GgufFamily): WrittenRope {
   const all = config.object('rope_parameters');
-  const written = ropeOf(config);
+  const written = ropeOf(config, family);
   const { rope_type: type } = isObject(all.full_attention) ? all.full_attention : all;
   const supported = written.parts.length > 1 ? WITH_LENGTHS : WITH_DIVISORS;
   if (written.parts.length === 0 || supported.includes(architecture)) return written;
@@ -31,7 +32,7 @@ export function writtenRope(config: ModelConfig, architecture: string): WrittenR
   );
 }
 
-function ropeOf(config: ModelConfig): WrittenRope {
+function ropeOf(config: ModelConfig, family: GgufFamily): WrittenRope {
   const all = config.object('rope_parameters');
   const rope = new ModelConfig(isObject(all.full_attention) ? all.full_attention : all);
   const features = Math.trunc(config.size('head_dim') * (rope.numberOrNull('partial_rotary_factor') ?? 1));
@@ -52,13 +53,11 @@ function ropeOf(config: ModelConfig): WrittenRope {
       return { sizes: { ...sizes, ...scaled('linear', scaling.factor) }, parts: [] };
     case 'yarn': {
       const { factor, originalMaxLength, attentionFactor, betaFast, betaSlow, truncate } = scaling;
-      if (!truncate && config.values.model_type !== 'gpt_oss') break;
+      if (!truncate && !family.tellsYarnTruncation) break;
       // llama.cpp multiplies YaRN's usual factor by this one, and ignores the next.
       const relative = attentionFactor && attentionFactor / Math.max(1, 1 + 0.1 * Math.log(factor));
       const yarn = { attn_factor: attentionFactor, beta_fast: betaFast, beta_slow: betaSlow };
-      // llama.cpp has no such setting: it always truncates. Published files of gpt-oss lack it; their models do not.
-      const cut =
-        config.values.model_type === 'gpt_oss' ? { 'rope.scaling.yarn_truncate': { bool: truncate !== false } } : {};
+      const cut = family.tellsYarnTruncation ? { 'rope.scaling.yarn_truncate': { bool: truncate !== false } } : {};
       const own = relative === undefined ? {} : { 'rope.scaling.attn_factor': { float32: relative } };
       const entries = Object.entries(yarn).flatMap(([name, value]) =>
         value === undefined ? [] : [[`rope.scaling.yarn_${name}`, { float32: value }] as const],
@@ -70,7 +69,7 @@ function ropeOf(config: ModelConfig): WrittenRope {
       };
     }
     case 'longrope':
-      return longRope(config, scaling, sizes);
+      return longRope(family, scaling, sizes);
     case 'llama3': {
       const [plain, slower] = [null, scaling].map(
         (ropeScaling) => scaledFrequencies(features, theta, ropeScaling).frequencies,
@@ -85,13 +84,13 @@ function ropeOf(config: ModelConfig): WrittenRope {
 
 /** Divisors for short and for long texts. llama.cpp chooses by the length of its context. */
 function longRope(
-  config: ModelConfig,
+  { hasBothDivisors = false }: GgufFamily,
   scaling: RotaryScaling & { type: 'longrope' },
   sizes: WrittenRope['sizes'],
 ): WrittenRope {
   const { attentionFactor, shortDivisors, longDivisors, originalMaxLength } = scaling;
   const isSame = attentionFactor === 1 && `${shortDivisors}` === `${longDivisors}`;
-  if (isSame && config.values.model_type !== 'phi3') return { sizes, parts: [divisors(shortDivisors)] };
+  if (isSame && !hasBothDivisors) return { sizes, parts: [divisors(shortDivisors)] };
   return {
     sizes: {
       ...sizes,

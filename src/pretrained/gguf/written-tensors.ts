@@ -55,7 +55,7 @@ const layerOf = (name: string) => LAYER.exec(name)?.[0] ?? '';
 
 /** The name in a file. All experts of a layer have the same name. Null if files have no tensor of this name. */
 function nameOf(names: ReadonlyMap<string, string>, tensorName: string): Pick<Written, 'name' | 'pattern'> | null {
-  const own = starred(tensorName).replace('.DenseReluDense.wi.', '.DenseReluDense.wi_1.');
+  const own = starred(tensorName);
   for (const name of [own, own.replace(/(?<=\.)\d+(?=\.)/, '#')]) {
     const end = name.lastIndexOf('.');
     const [whole, stem] = [names.get(name), names.get(name.slice(0, end))];
