@@ -7,33 +7,8 @@ import { ContinuousBatching, generate, PromptCache } from '../../src/generate/in
 import { OutOfMemoryError } from '../../src/index.js';
 import { Initializer } from '../../src/nn/init.js';
 import { RotaryEmbedding } from '../../src/nn/rotary-embedding.js';
+import { clockReads, countTurns, withSlowClock } from '../event-loop.js';
 import { decoderOnly, device, makeModel } from './small-model.js';
-
-/** The time of the slow clock. It goes on from test to test: the code under test remembers when it last gave way. */
-let now = performance.now();
-
-/** Every look at the clock finds that a slice has taken its time. */
-function withSlowClock<T>(run: () => Promise<T>): Promise<T> {
-  const clock = vi.spyOn(performance, 'now').mockImplementation(() => {
-    now += 10;
-    return now;
-  });
-  return run().finally(() => clock.mockRestore());
-}
-
-/** Counts the turns of the event loop while `run` goes on. `turn()` is the number of the current one. */
-async function countTurns<T>(run: (turn: () => number) => Promise<T>): Promise<T> {
-  let turn = 0;
-  let isOn = true;
-  const count = () => {
-    turn++;
-    if (isOn) setImmediate(count);
-  };
-  setImmediate(count);
-  return run(() => turn).finally(() => {
-    isOn = false;
-  });
-}
 
 it('records a step in slices of at least one layer, which compute the same as a complete step', async () => {
   const model = makeModel({ ...decoderOnly, decoderLayers: 4 });
@@ -63,15 +38,10 @@ it('reads a prompt in slices, and leaves no memory behind', async () => {
   const model = makeModel({ ...decoderOnly, decoderLayers: 4 });
   const state = model.startDecoding({ sequences: 2, maxLength: 16 });
   const { used } = device.memory();
-  let turns = 0;
-  let isOn = true;
-  const count = () => {
-    turns++;
-    if (isOn) setImmediate(count);
-  };
-  setImmediate(count);
-  const logits = await withSlowClock(() => extendAsync(model, state, [[3, 4, 5]], { sequences: [1], starts: [0] }));
-  isOn = false;
+  const [logits, turns] = await countTurns(async (turn) => {
+    const read = () => extendAsync(model, state, [[3, 4, 5]], { sequences: [1], starts: [0] });
+    return [await withSlowClock(read), turn()] as const;
+  });
   expect(turns).toBeGreaterThanOrEqual(4);
   const other = model.startDecoding({ sequences: 2, maxLength: 16 });
   expect(logits!.dataSync()).toEqual(device.scope(() => model.extend(other, [[3, 4, 5]]).dataSync()));
@@ -104,21 +74,14 @@ it('frees the intermediate tensors of a model that extends without a pause', asy
 });
 
 it('lets one of many callers run in each turn of the event loop', async () => {
-  let turn = 0;
-  let isOn = true;
-  const count = () => {
-    turn++;
-    if (isOn) setImmediate(count);
-  };
-  setImmediate(count);
   const turns: number[] = [];
-  const callers = () =>
-    Array.from({ length: 20 }, async () => {
+  await countTurns((turn) => {
+    const callers = Array.from({ length: 20 }, async () => {
       await yieldToEventLoop();
-      turns.push(turn);
+      turns.push(turn());
     });
-  await withSlowClock(() => Promise.all(callers()));
-  isOn = false;
+    return withSlowClock(() => Promise.all(callers));
+  });
   expect(new Set(turns).size).toBe(20);
 });
 
@@ -188,9 +151,9 @@ it('chooses a token in slices: the event loop runs after each processor, and wit
   const model = makeModel(decoderOnly);
   // Each slice reads the slow clock twice. Turns of the event loop depend on the engine's time, the number of reads does not.
   const slicesOf = async (options: object) => {
-    const before = now;
+    const before = clockReads();
     await withSlowClock(() => generate(model, [[3, 4, 5]], { maxNewTokens: 1, stopTokens: [], ...options }));
-    return (now - before) / 10 / 2;
+    return (clockReads() - before) / 2;
   };
   await slicesOf({ doSample: false }); // records the step
   const greedy = await slicesOf({ doSample: false });

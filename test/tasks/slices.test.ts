@@ -8,34 +8,18 @@ import type { PretrainedModel } from '../../src/models/pretrained-model.js';
 import { inferenceAsync } from '../../src/nn/inference-async.js';
 import { Stack } from '../../src/nn/stack.js';
 import { pipeline, type TaskName } from '../../src/tasks/index.js';
+import { countTurns, withSlowClock } from '../event-loop.js';
 import { smallModel } from './small-model.js';
 
 const device = await createDevice({ threads: 2 });
 afterAll(() => device.dispose());
 
-/** The time of the slow clock. It goes on from test to test: the code under test remembers when it last gave way. */
-let now = performance.now();
-
-/** Runs `run` with a clock that finds that each slice has taken its time. Returns the turns of the event loop meanwhile. */
-async function turnsOf(run: () => Promise<unknown>): Promise<number> {
-  now = Math.max(now, performance.now());
-  const clock = vi.spyOn(performance, 'now').mockImplementation(() => {
-    now += 10;
-    return now;
+/** Runs `run` with the slow clock. Returns the turns of the event loop meanwhile. */
+const turnsOf = (run: () => Promise<unknown>): Promise<number> =>
+  countTurns(async (turn) => {
+    await withSlowClock(run);
+    return turn();
   });
-  let turns = 0;
-  let isOn = true;
-  const count = () => {
-    turns++;
-    if (isOn) setImmediate(count);
-  };
-  setImmediate(count);
-  await run().finally(() => {
-    isOn = false;
-    clock.mockRestore();
-  });
-  return turns;
-}
 
 const text = 'the cat sat on the mat';
 const cases: [TaskName, model: string, args: unknown[]][] = [
