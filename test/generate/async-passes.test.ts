@@ -76,11 +76,12 @@ it('frees the intermediate tensors of a model that extends without a pause', asy
 it('lets one of many callers run in each turn of the event loop', async () => {
   const turns: number[] = [];
   await countTurns((turn) => {
-    const callers = Array.from({ length: 20 }, async () => {
-      await yieldToEventLoop();
-      turns.push(turn());
-    });
-    return withSlowClock(() => Promise.all(callers));
+    const callers = () =>
+      Array.from({ length: 20 }, async () => {
+        await yieldToEventLoop();
+        turns.push(turn());
+      });
+    return withSlowClock(() => Promise.all(callers()));
   });
   expect(new Set(turns).size).toBe(20);
 });
