@@ -21,11 +21,11 @@ import {
   unpackMaps,
 } from './inputs.js';
 import { answerOutput, nextLabels, sequenceLoss, tokenLoss, wantsSpans } from './losses.js';
+import type { FurtherLoss } from './mixtures.js';
 import type { Json } from './model-config.js';
 import type { PredictionHead } from './prediction-head.js';
 import type { BatchLayout } from './pretrained-model.js';
 import { PromptModel, splitAs } from './prompt-model.js';
-import type { FurtherLoss } from './router-loss.js';
 import type { PredictorParts } from './token-predictor.js';
 
 /** Inputs that tell images from text. */

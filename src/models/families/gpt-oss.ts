@@ -13,8 +13,8 @@ import { softmax } from '../../ops/softmax.js';
 import { expertSizes, windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { expectForGguf, ggufExpertCounts } from '../gguf-mixtures.js';
+import { routerLoss } from '../mixtures.js';
 import type { Json, ModelConfig } from '../model-config.js';
-import { routerLoss } from '../router-loss.js';
 import { decoderDefaults, ggufNames, ggufWindows, type MakeAttention, RotaryDecoder } from './llama.js';
 
 const BLOCK = 'model.layers.*.mlp';

@@ -10,8 +10,8 @@ import type { StateNames } from '../../nn/state-names.js';
 import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family, GgufFamily, GgufNumber } from '../family.js';
 import { expectForGguf, expectKinds, ggufExpertCounts } from '../gguf-mixtures.js';
+import { routerLoss } from '../mixtures.js';
 import { eachLayer, type ModelConfig, numberIn } from '../model-config.js';
-import { routerLoss } from '../router-loss.js';
 import { Granite, granite, graniteSaved, graniteSettings } from './granite.js';
 import { ggufNames } from './llama.js';
 import {

@@ -1,13 +1,11 @@
 import { FormatError } from '../../core/errors.js';
 import type { Initializer } from '../../nn/init.js';
 import type { FeedForwardNetwork } from '../../nn/layer.js';
-import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf, expertSizes } from '../config-values.js';
 import type { Family } from '../family.js';
 import { expectForGguf, ggufExpertCounts } from '../gguf-mixtures.js';
+import { mixture, routerLoss } from '../mixtures.js';
 import type { ModelConfig } from '../model-config.js';
-import { routerLoss } from '../router-loss.js';
 import { decoderDefaults, ggufNames, llamaNames } from './llama.js';
 import { Mistral } from './mistral.js';
 
@@ -17,11 +15,7 @@ export class Mixtral extends Mistral {
     const noise = config.number('router_jitter_noise');
     if (noise !== 0)
       throw new FormatError(`config.json: router_jitter_noise is ${noise}, expected 0: noise is not supported`);
-    return new MixtureOfExperts(init, {
-      ...expertSizes(config, 'num_local_experts', 'intermediate_size'),
-      activation: activationOf(config.text('hidden_act')),
-      normalized: true,
-    });
+    return mixture(init, config, { experts: 'num_local_experts', dFF: 'intermediate_size', normalized: true });
   }
 
   protected override get furtherLoss() {

@@ -2,15 +2,13 @@ import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import type { FeedForwardNetwork } from '../../nn/layer.js';
-import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import type { Norm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { clamp } from '../../ops/unary.js';
-import { activationOf, expertSizes } from '../config-values.js';
 import type { Family } from '../family.js';
 import { expectForGguf, ggufExpertCounts } from '../gguf-mixtures.js';
+import { mixture, routerLoss } from '../mixtures.js';
 import type { ModelConfig } from '../model-config.js';
-import { routerLoss } from '../router-loss.js';
 import { decoderDefaults, ggufNames, type MakeAttention, RotaryDecoder, rmsNormsAcrossHeads } from './llama.js';
 import { expertNames, ggufExpertNames } from './qwen3-moe.js';
 
@@ -28,11 +26,8 @@ export class Olmoe extends RotaryDecoder {
   }
 
   protected override network(init: Initializer, config: ModelConfig): FeedForwardNetwork {
-    return new MixtureOfExperts(init, {
-      ...expertSizes(config, 'num_experts', 'intermediate_size'),
-      activation: activationOf(config.text('hidden_act')),
-      normalized: config.flag('norm_topk_prob'),
-    });
+    const normalized = config.flag('norm_topk_prob');
+    return mixture(init, config, { experts: 'num_experts', dFF: 'intermediate_size', normalized });
   }
 
   protected override get furtherLoss() {

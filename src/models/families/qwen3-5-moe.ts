@@ -1,14 +1,12 @@
 import type { Initializer } from '../../nn/init.js';
 import type { FeedForwardNetwork } from '../../nn/layer.js';
 import { Linear } from '../../nn/linear.js';
-import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import { SharedExperts } from '../../nn/shared-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf, expertSizes } from '../config-values.js';
 import type { Family } from '../family.js';
 import { ggufExpertCounts } from '../gguf-mixtures.js';
+import { mixture, routerLoss } from '../mixtures.js';
 import type { ModelConfig } from '../model-config.js';
-import { routerLoss } from '../router-loss.js';
 import { llamaFeedForward } from './llama.js';
 import { Qwen35, qwen35, qwen35Gguf } from './qwen3-5.js';
 import { expertNames, ggufExpertNames } from './qwen3-moe.js';
@@ -17,11 +15,7 @@ import { expertNames, ggufExpertNames } from './qwen3-moe.js';
 export class Qwen35Moe extends Qwen35 {
   protected override network(init: Initializer, config: ModelConfig): FeedForwardNetwork {
     const experts = () =>
-      new MixtureOfExperts(init, {
-        ...expertSizes(config, 'num_experts', 'moe_intermediate_size'),
-        activation: activationOf(config.text('hidden_act')),
-        normalized: true,
-      });
+      mixture(init, config, { experts: 'num_experts', dFF: 'moe_intermediate_size', normalized: true });
     const shared = () => llamaFeedForward(init, config, { dFF: config.size('shared_expert_intermediate_size') });
     return new SharedExperts(experts, shared, () => new Linear(init, config.size('hidden_size'), 1, false));
   }

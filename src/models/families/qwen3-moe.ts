@@ -1,13 +1,11 @@
 import { ArgumentError } from '../../core/errors.js';
 import type { Initializer } from '../../nn/init.js';
 import type { FeedForwardNetwork } from '../../nn/layer.js';
-import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf, expertSizes } from '../config-values.js';
 import type { Family, GgufFamily } from '../family.js';
 import { expectForGguf, ggufExpertCounts } from '../gguf-mixtures.js';
+import { mixture, routerLoss } from '../mixtures.js';
 import { type ModelConfig, numberIn } from '../model-config.js';
-import { routerLoss } from '../router-loss.js';
 import { ggufNames, llamaFeedForward } from './llama.js';
 import { Qwen3, qwen3 } from './qwen.js';
 
@@ -15,11 +13,8 @@ import { Qwen3, qwen3 } from './qwen.js';
 export class Qwen3Moe extends Qwen3 {
   protected override network(init: Initializer, config: ModelConfig, layer: number): FeedForwardNetwork {
     if (!isSparse(config, layer)) return llamaFeedForward(init, config);
-    return new MixtureOfExperts(init, {
-      ...expertSizes(config, 'num_experts', 'moe_intermediate_size'),
-      activation: activationOf(config.text('hidden_act')),
-      normalized: config.flag('norm_topk_prob'),
-    });
+    const normalized = config.flag('norm_topk_prob');
+    return mixture(init, config, { experts: 'num_experts', dFF: 'moe_intermediate_size', normalized });
   }
 
   protected override get furtherLoss() {

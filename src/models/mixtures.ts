@@ -1,7 +1,12 @@
+// Mixtures of experts by the settings of config.json, and the loss of their routers.
+
 import type { Tensor } from '../core/tensor.js';
 import { withBalanceLossInParts } from '../nn/balance-loss.js';
+import type { Initializer } from '../nn/init.js';
+import { MixtureOfExperts } from '../nn/mixture-of-experts.js';
 import type { Module } from '../nn/module.js';
 import { scale } from '../ops/binary.js';
+import { activationOf, expertSizes } from './config-values.js';
 import type { ModelConfig } from './model-config.js';
 
 /** Runs a pass of the layers. Returns its result, and a loss of what happened in it. */
@@ -19,4 +24,14 @@ export function routerLoss(model: Module, config: ModelConfig): FurtherLoss | nu
     const { result, loss } = yield* withBalanceLossInParts(model, pass);
     return { result, loss: loss && scale(loss, config.number('router_aux_loss_coef')) };
   };
+}
+
+/** The mixture of most decoders. `experts` and `dFF` are the names of settings. */
+export function mixture(
+  init: Initializer,
+  config: ModelConfig,
+  { experts, dFF, normalized }: { readonly experts: string; readonly dFF: string; readonly normalized: boolean },
+): MixtureOfExperts {
+  const activation = activationOf(config.text('hidden_act'));
+  return new MixtureOfExperts(init, { ...expertSizes(config, experts, dFF), activation, normalized });
 }
