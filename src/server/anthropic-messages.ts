@@ -52,10 +52,25 @@ const imageBlock = object({
   cache_control: optional(anyObject),
 });
 
+/** A document is text here. Answers have no citations. */
+const documentBlock = object({
+  type: oneOf(['document']),
+  source: tagged(
+    'type',
+    object({ type: oneOf(['text']), media_type: oneOf(['text/plain']), data: string() }),
+    object({ type: oneOf(['content']), content: texts }),
+  ),
+  title: optional(string()),
+  context: optional(string()),
+  citations: optional(object({ enabled: optional(oneOf([false])) })),
+  cache_control: optional(anyObject),
+});
+
 const block = tagged(
   'type',
   textBlock,
   imageBlock,
+  documentBlock,
   object({
     type: oneOf(['tool_use']),
     id: string(CALL_ID),
@@ -124,6 +139,7 @@ const promptFields = (model: Schema<string>) => ({
   service_tier: optional(oneOf(['auto', 'standard_only'])),
   container: refusedField('leave it out'),
   mcp_servers: refusedField('let the client call them'),
+  thread: refusedField('send all messages of the conversation'),
 });
 
 const messagesBody = (model: Schema<string>) =>
@@ -266,6 +282,7 @@ async function* events(conversation: Conversation): AsyncGenerator<object, void,
 /** Converts a request to the form of OpenAI's chats. */
 function requestOf(body: MessagesRequest): ConversationRequest {
   const { system, tools, tool_choice: choice, thinking: thought, output_config: output } = body;
+  checkToolResults(body.messages);
   const converted = body.messages.flatMap(messagesOf);
   const first = system === undefined ? [] : [{ role: 'system' as const, content: joined(system) }];
   const sampling = { temperature: body.temperature, top_p: body.top_p, top_k: body.top_k };
@@ -310,6 +327,7 @@ function messageOfRole(role: string, content: Blocks): string | object[] {
   const parts = content.flatMap(
     (part): ({ type: 'text'; text: string } | { type: 'image_url'; image_url: object })[] => {
       if (part.type === 'text') return [{ type: 'text', text: part.text }];
+      if (part.type === 'document') return [{ type: 'text', text: documentText(part) }];
       if (part.type !== 'image') return [];
       const { source } = part;
       const url = source.type === 'url' ? source.url : `data:${source.media_type};base64,${source.data}`;
@@ -326,6 +344,32 @@ function messageOfRole(role: string, content: Blocks): string | object[] {
     );
   if (hasImages) return parts;
   return parts.map((part) => ('text' in part ? part.text : '')).join('');
+}
+
+/** Returns the text of a document, with an empty line below it. */
+function documentText({ title, context, source }: Read<typeof documentBlock>): string {
+  const content = source.type === 'text' ? source.data : joined(source.content);
+  return [title, context, content, '\n'].filter((part) => part !== undefined).join('\n');
+}
+
+/** Throws ApiError 400 for the result of a tool that answers no call of the assistant's message before it, as Anthropic does. */
+function checkToolResults(messages: MessagesRequest['messages']): void {
+  let called: ReadonlySet<string> = new Set();
+  for (const [i, { role, content }] of messages.entries()) {
+    const blocks = typeof content === 'string' ? [] : content;
+    for (const [j, part] of blocks.entries())
+      if (part.type === 'tool_result' && !called.has(part.tool_use_id)) {
+        const param = `messages[${i}].content[${j}].tool_use_id`;
+        const expected = "expected the id of a 'tool_use' block in the message of 'assistant' before it";
+        throw new ApiError(
+          400,
+          `'${param}' is ${JSON.stringify(part.tool_use_id)}, ${expected}`,
+          'invalid_value',
+          param,
+        );
+      }
+    if (role === 'assistant') called = new Set(blocks.flatMap((part) => (part.type === 'tool_use' ? [part.id] : [])));
+  }
 }
 
 /**

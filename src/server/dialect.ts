@@ -72,10 +72,13 @@ const ANTHROPIC_TYPES: Partial<Record<ErrorStatus, string>> = {
   503: 'overloaded_error',
 };
 
-const anthropicError = ({ status, message }: ApiError) => ({
-  type: 'error',
-  error: { type: ANTHROPIC_TYPES[status] ?? 'invalid_request_error', message },
-});
+/** With these details, Anthropic's client sends the request again without a thread. */
+const UNTHREADED = { error_code: 'thread_unsupported_request', unsupported: ['thread'] };
+
+const anthropicError = ({ status, message, param }: ApiError) => {
+  const details = param === 'thread' ? { details: UNTHREADED } : {};
+  return { type: 'error', error: { type: ANTHROPIC_TYPES[status] ?? 'invalid_request_error', message, ...details } };
+};
 
 export const ANTHROPIC: Dialect = {
   ...OPENAI,

@@ -34,6 +34,12 @@ const OWN: readonly Described[] = [
   },
 ];
 
+/** The headers in which a request may have its API key. Anthropic's clients send the second. */
+const SCHEMES = {
+  key: { type: 'http', scheme: 'bearer' },
+  header: { type: 'apiKey', in: 'header', name: 'x-api-key' },
+} as const;
+
 const REFUSALS: Readonly<Record<string, string>> = {
   '400': 'The request is wrong, or the model does not support it.',
   '401': 'The API key is missing or wrong.',
@@ -72,7 +78,7 @@ export function openApiDocument(endpoints: readonly Endpoint[], hasKeys: boolean
           ]),
         ),
       ),
-      ...(hasKeys ? { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } } : {}),
+      ...(hasKeys ? { securitySchemes: SCHEMES } : {}),
     },
   };
 }
@@ -95,7 +101,7 @@ function operation(endpoint: Described, hasKey: boolean) {
   return {
     operationId,
     summary,
-    ...(hasKey ? { security: [{ key: [] }] } : {}),
+    ...(hasKey ? { security: Object.keys(SCHEMES).map((name) => ({ [name]: [] })) } : {}),
     ...(parameters.length > 0
       ? { parameters: parameters.map(({ name, schema }) => ({ name, in: 'path', required: true, schema })) }
       : {}),

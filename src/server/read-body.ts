@@ -7,7 +7,7 @@ import { checkNesting } from './nesting.js';
  */
 export async function readJson(request: Request, maxBytes: number): Promise<unknown> {
   const type = request.headers.get('content-type') ?? '';
-  if (!/^application\/(json|[\w.-]+\+json)\s*(;|$)/i.test(type))
+  if (!isOfCurl(type, request.headers) && !/^application\/(json|[\w.-]+\+json)\s*(;|$)/i.test(type))
     throw new ApiError(415, `The body is ${type || 'of no type'}, expected application/json`, 'unsupported_media_type');
   const bytes = await readBytes(request, maxBytes);
   checkNesting(bytes, 'The body');
@@ -17,6 +17,13 @@ export async function readJson(request: Request, maxBytes: number): Promise<unkn
     throw new ApiError(400, 'The body is not valid JSON in UTF-8', 'invalid_json');
   }
 }
+
+/**
+ * True for the content type that `curl -d` sends unless it is told another: Ollama's documentation calls it so. A
+ * browser could send this type for a page of another origin without asking the server, but always with `Origin`.
+ */
+const isOfCurl = (type: string, headers: Headers) =>
+  type === 'application/x-www-form-urlencoded' && !headers.has('origin');
 
 /**
  * Reads the body of a request. Throws ApiError 413 for more than `maxBytes` bytes, and AbortError if the client leaves.

@@ -1,5 +1,6 @@
 // The APIs beside OpenAI's chats, by the official clients as they are: openai, @anthropic-ai/sdk, ollama and cohere-ai.
 import Anthropic from '@anthropic-ai/sdk';
+import { betaZodTool } from '@anthropic-ai/sdk/helpers/beta/zod';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { CohereClientV2 } from 'cohere-ai';
 import { Ollama } from 'ollama';
@@ -255,6 +256,54 @@ describe("Anthropic's Messages API", () => {
     arguments_.parse((streamed as Anthropic.ToolUseBlock).input);
   });
 
+  it('runs the tools of its helper, which goes on without a thread if the server keeps none', async () => {
+    const given: unknown[] = [];
+    const runner = client().beta.messages.toolRunner({
+      model: 'writer',
+      max_tokens: 160,
+      max_iterations: 2,
+      messages: [{ role: 'user', content: 'Weather?' }],
+      tool_choice: { type: 'any', disable_parallel_tool_use: true },
+      tools: [
+        betaZodTool({
+          name: 'weather',
+          description: 'Tells the weather.',
+          inputSchema: arguments_,
+          run: (input) => {
+            given.push(input);
+            return 'warm';
+          },
+        }),
+      ],
+    });
+    const reasons = [];
+    for await (const { stop_reason } of runner) reasons.push(stop_reason);
+    expect(reasons).toEqual(['tool_use', 'tool_use']);
+    expect(given.length).toBe(2);
+  });
+
+  it('reads documents of text', async () => {
+    const ask = (content: Anthropic.MessageParam['content']) =>
+      client().messages.create({ ...greedy, messages: [{ role: 'user', content }] });
+    const source = { type: 'text', media_type: 'text/plain', data: 'Tom is a cat.' } as const;
+    const question = { type: 'text', text: 'Who is Tom?' } as const;
+    const [read, said] = await Promise.all([
+      ask([{ type: 'document', title: 'Cats', source }, question]),
+      ask('Cats\nTom is a cat.\n\nWho is Tom?'),
+    ]);
+    expect(read.content).toEqual(said.content);
+    const pdf = { type: 'base64', media_type: 'application/pdf', data: 'AAAA' } as const;
+    await expect(ask([{ type: 'document', source: pdf }])).rejects.toThrow(/source\.type' is .*base64.*text, content/);
+  });
+
+  it('refuses results of tools that were not called', async () => {
+    const result = { type: 'tool_result', tool_use_id: 'call_1', content: 'warm' } as const;
+    const messages = [{ role: 'user' as const, content: [result] }];
+    await expect(client().messages.create({ ...greedy, messages })).rejects.toThrow(
+      /messages\[0\]\.content\[0\]\.tool_use_id' is .*call_1.*expected the id of a 'tool_use' block/,
+    );
+  });
+
   it('refuses requests with the errors of the client', async () => {
     await expect(client().messages.create({ ...greedy, model: 'nobody' })).rejects.toThrow(Anthropic.NotFoundError);
     const stranger = new Anthropic({ baseURL: server.url, apiKey: 'wrong', maxRetries: 0 });
@@ -288,6 +337,23 @@ describe("Anthropic's Messages API", () => {
 });
 
 describe("Ollama's API", () => {
+  it('answers curl as its documentation calls it: without a content type', async () => {
+    const body = JSON.stringify({
+      model: 'stories',
+      prompt,
+      stream: false,
+      options: { num_predict: 24, temperature: 0 },
+    });
+    const post = (headers: Record<string, string>) =>
+      fetch(`${server.url}/api/generate`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/x-www-form-urlencoded', ...headers },
+        body,
+      });
+    expect(await (await post({})).json()).toMatchObject({ response: story });
+    expect((await post({ origin: 'https://a.page' })).status).toBe(415); // a browser's form
+  });
+
   it('takes the tag of the newest version, and options that programs send with each request', async () => {
     const options = { num_predict: 24, temperature: 0, repeat_last_n: 64, mirostat: 0, num_ctx: 512, use_mlock: false };
     const given = { model: 'stories:latest', messages: [{ role: 'user', content: prompt }], options };
@@ -552,6 +618,23 @@ it('has errors of the forms that its OpenAPI document describes', async () => {
     const fits = ajv.validate({ $ref: place }, await response.json());
     expect([path, fits, ajv.errors]).toEqual([path, true, null]);
   }
+});
+
+it('takes a key in each way that its OpenAPI document names', async () => {
+  const headers = { authorization: `Bearer ${KEY}` };
+  const { components } = (await (await fetch(`${server.url}/openapi.json`, { headers })).json()) as {
+    components: { securitySchemes: Record<string, { type: string; name?: string }> };
+  };
+  const ways = Object.values(components.securitySchemes).map(({ type, name }) =>
+    type === 'apiKey' ? { [name!]: KEY } : headers,
+  );
+  const statuses = await Promise.all(
+    ways.map(async (way) => (await fetch(`${server.url}/v1/models`, { headers: way as HeadersInit })).status),
+  );
+  expect([ways.map(Object.keys), statuses]).toEqual([
+    [['authorization'], ['x-api-key']],
+    [200, 200],
+  ]);
 });
 
 it('describes every path of the server in its OpenAPI document', async () => {
