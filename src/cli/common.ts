@@ -46,12 +46,16 @@ export function openDevice(command: Command, processes = 1): Promise<Device> {
   return createDevice({ threads: threads ?? fair, isa, matmul });
 }
 
-/** Loads a model by its folder, or by the name of a model package. */
-export async function loadModel(device: Device, name: string): Promise<Transformer> {
+/** Loads a model by its folder, or by the name of a model package. `expected` describes the names of models. */
+export async function loadModel(
+  device: Device,
+  name: string,
+  expected = 'the folder of a saved model',
+): Promise<Transformer> {
   const folder = existsSync(name) ? name : (namedModel(name) ?? name);
   if (!existsSync(folder)) {
     const install = MODEL_PACKAGES.includes(name) ? `. This model has a package: npm install simdformer-${name}` : '';
-    throw new ArgumentError(`there is no model '${name}': expected the folder of a saved model${install}`);
+    throw new ArgumentError(`there is no model '${name}': expected ${expected}${install}`);
   }
   if (folder.endsWith('.gguf') || isPretrainedFolder(folder))
     throw new ArgumentError(`'${name}' is a pretrained model, expected one that \`simdformer train\` saved`);

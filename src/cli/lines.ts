@@ -2,7 +2,7 @@
 
 import { constants, createReadStream } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
-import { FormatError } from '../core/errors.js';
+import { ArgumentError, FormatError } from '../core/errors.js';
 import { isFolder, withPath } from '../io/atomic-write.js';
 import { readWhole } from '../io/file.js';
 
@@ -27,7 +27,10 @@ export async function* linesOf(input: AsyncIterable<Buffer>): AsyncGenerator<Buf
   if (begun.length > 0) yield line(Buffer.alloc(0));
 }
 
-/** Yields the lines of files in order, or of standard input if there are none. `-` means standard input. */
+/**
+ * Yields the lines of files in order, or of standard input if there are no files. `-` means standard input. Throws
+ * ArgumentError if standard input ends without a line.
+ */
 export async function* linesOfFiles(paths: readonly string[]): AsyncGenerator<NamedLine, void, void> {
   for (const path of paths.length > 0 ? paths : ['-']) {
     const isInput = path === '-';
@@ -39,6 +42,7 @@ export async function* linesOfFiles(paths: readonly string[]): AsyncGenerator<Na
     } catch (error) {
       throw withPath(error, path);
     }
+    if (isInput && number === 0) throw new ArgumentError('standard input is empty: give lines on it, or files');
   }
 }
 

@@ -94,8 +94,12 @@ export class ResultFile {
   }
 }
 
-function writeIndex(path: string, index: Index): Promise<void> {
-  return writeWhole(indexOf(path), `${JSON.stringify(index, null, 2)}\n`);
+async function writeIndex(path: string, index: Index): Promise<void> {
+  try {
+    await writeWhole(indexOf(path), `${JSON.stringify(index, null, 2)}\n`);
+  } catch (error) {
+    throw withPath(error, path);
+  }
 }
 
 function indexOf(path: string): string {

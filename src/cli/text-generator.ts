@@ -36,7 +36,8 @@ export async function openGenerator(
   if (isPretrained(name) || isOnHub(name)) return pretrainedGenerator(device, name, weights);
   if (weights !== undefined)
     throw new ArgumentError(`--weights is for pretrained models, but '${name}' is not one: omit it`);
-  const model = await loadModel(device, name);
+  const expected = 'a folder, a hub id such as ORGANISATION/NAME, a GGUF file, or the name of a model package';
+  const model = await loadModel(device, name, expected);
   const { target } = tokenizersOf(model);
   return {
     model,

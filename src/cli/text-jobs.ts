@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import type { Device } from '../core/device.js';
 import { ArgumentError, HubError } from '../core/errors.js';
 import type { DownloadProgress } from '../pretrained/hub-options.js';
+import type { WarningCode } from '../pretrained/warnings.js';
 import { BATCH_SIZE } from '../tasks/batches.js';
 import { type Pipeline, pipeline, type TaskName } from '../tasks/index.js';
 import { decodeText } from './data.js';
@@ -81,8 +82,13 @@ export async function loadPipeline<Name extends TaskName>(
     isReported.add(file);
     console.error(`fetching ${file}${Number.isNaN(total) ? '' : `, ${(total / 1e6).toFixed(1)} MB`}`);
   };
+  const onWarning = (message: string, code: WarningCode) => {
+    if (code !== 'new-head') return console.error(`simdformer: ${message}`);
+    const reason = `the model '${model}' was not trained for ${task}: its files have no weights of the head`;
+    throw new ArgumentError(`${reason}. Fine-tune it, or choose another model`);
+  };
   try {
-    return await pipeline(task, model, { device, revision, signal: stop.signal, onProgress });
+    return await pipeline(task, model, { device, revision, signal: stop.signal, onProgress, onWarning });
   } catch (error) {
     if (error instanceof HubError && error.status === 404)
       throw new ArgumentError(`there is no model '${model}': neither a folder nor on the hub`, { cause: error });

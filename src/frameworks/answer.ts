@@ -149,9 +149,11 @@ async function opensReasoning(
   return /<think>\s*$/.test(prompt);
 }
 
-export function tokenizerOf({ tokenizer }: ChatModel): PretrainedTokenizer {
-  if (tokenizer === null) throw new ArgumentError('the model has no tokenizer, expected a model for conversations');
-  return tokenizer;
+/** Returns the tokenizer of a model. Throws ArgumentError if the model is not for conversations. */
+export function tokenizerOf({ tokenizer }: Pick<ChatModel, 'tokenizer'>): PretrainedTokenizer {
+  if (tokenizer?.chatTemplate) return tokenizer;
+  const missing = tokenizer === null ? 'tokenizer' : 'chat template';
+  throw new ArgumentError(`the model has no ${missing}: choose a model that was trained for conversations`);
 }
 
 /**

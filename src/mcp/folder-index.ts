@@ -34,7 +34,7 @@ export class FolderIndex {
 
   constructor(
     readonly folder: string,
-    private readonly embedder: Pipeline<'feature-extraction'>,
+    private readonly embedder: Promise<Pipeline<'feature-extraction'>>,
   ) {}
 
   get passages(): number {
@@ -57,7 +57,8 @@ export class FolderIndex {
   /** Returns the `count` passages that are most similar to the query, best first. */
   async search(query: string, count: number): Promise<Found[]> {
     await this.update();
-    const vector = await this.embedder.model.encodeQuery(query, { normalize: true });
+    const { model } = await this.embedder;
+    const vector = await model.encodeQuery(query, { normalize: true });
     const found: Found[] = [];
     for (const [path, { passages, vectors }] of this.#files)
       for (const [i, passage] of passages.entries())
@@ -87,9 +88,10 @@ export class FolderIndex {
 
   async #embed(texts: readonly string[]): Promise<Float32Array[]> {
     const options = { normalize: true, signal: this.#closing.signal };
+    const { model } = await this.embedder;
     const vectors: Float32Array[] = [];
     for (let start = 0; start < texts.length; start += BATCH)
-      vectors.push(...(await this.embedder.model.encodeDocument(texts.slice(start, start + BATCH), options)));
+      vectors.push(...(await model.encodeDocument(texts.slice(start, start + BATCH), options)));
     return vectors;
   }
 }

@@ -7,14 +7,15 @@ import { ArgumentError } from '../index.js';
 import { type ChatModel, ContextFullError, type Pipeline } from '../tasks/index.js';
 import { FolderIndex, type Found } from './folder-index.js';
 
+/** Models may load while the server already runs. A call of a tool waits for them. */
 export interface FolderServerOptions {
   readonly folder: string;
   readonly version: string;
-  readonly embedder: Pipeline<'feature-extraction'>;
+  readonly embedder: Promise<Pipeline<'feature-extraction'>>;
   /** Ranks the passages that the embedder finds. Default: none. */
-  readonly ranker?: Pipeline<'text-ranking'> | undefined;
+  readonly ranker?: Promise<Pipeline<'text-ranking'>> | undefined;
   /** Answers questions from the passages found. Default: none, and the server has no such tool. */
-  readonly chat?: ChatModel | undefined;
+  readonly chat?: Promise<ChatModel> | undefined;
 }
 
 /** Number of passages that the ranker reads for each requested passage, and their maximum total. */
@@ -35,6 +36,7 @@ const searchTool = {
       limit: { type: 'integer', minimum: 1, maximum: MAX_LIMIT, default: 8 },
     },
     required: ['query'],
+    additionalProperties: false,
   },
   annotations: { readOnlyHint: true, openWorldHint: false },
 };
@@ -46,6 +48,7 @@ const answerTool = {
     type: 'object' as const,
     properties: { question: { type: 'string' } },
     required: ['question'],
+    additionalProperties: false,
   },
   annotations: { readOnlyHint: true, openWorldHint: false },
 };
@@ -56,7 +59,8 @@ export function folderServer({ folder, version, embedder, ranker, chat }: Folder
   const search = async (query: string, limit: number): Promise<Found[]> => {
     if (!ranker) return index.search(query, limit);
     const candidates = await index.search(query, Math.min(MAX_CANDIDATES, CANDIDATES * limit));
-    const ranked = await ranker(
+    const rank = await ranker;
+    const ranked = await rank(
       query,
       candidates.map(({ text }) => text),
       { top_k: limit },
@@ -69,13 +73,15 @@ export function folderServer({ folder, version, embedder, ranker, chat }: Folder
     const { name, arguments: args = {} } = params;
     try {
       if (name === searchTool.name) {
+        checkNames(searchTool, args);
         const results = await search(textOf(args, 'query'), limitOf(args));
         return { content: [{ type: 'text', text: shown(results) }], structuredContent: { results } };
       }
       if (chat && name === answerTool.name) {
+        checkNames(answerTool, args);
         const question = textOf(args, 'question');
         const sources = await search(question, SOURCES);
-        return { content: [{ type: 'text', text: await answerThatFits(chat, question, sources, signal) }] };
+        return { content: [{ type: 'text', text: await answerThatFits(await chat, question, sources, signal) }] };
       }
       throw new ArgumentError(`there is no tool '${name}'`);
     } catch (error) {
@@ -84,6 +90,13 @@ export function folderServer({ folder, version, embedder, ranker, chat }: Folder
     }
   });
   return { server, index };
+}
+
+/** Throws ArgumentError for an argument that the tool does not have: a misspelt one must not count as left out. */
+function checkNames({ inputSchema: { properties } }: typeof searchTool | typeof answerTool, args: object): void {
+  const unknown = Object.keys(args).find((name) => !Object.hasOwn(properties, name));
+  if (unknown === undefined) return;
+  throw new ArgumentError(`there is no argument '${unknown}', expected ${Object.keys(properties).join(', ')}`);
 }
 
 function textOf(args: Readonly<Record<string, unknown>>, name: string): string {

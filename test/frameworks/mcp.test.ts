@@ -84,11 +84,21 @@ describe('simdformer mcp', () => {
     for (const [given, reason] of [
       [{}, /'query' is undefined, expected text/],
       [{ query: 'C', limit: 0 }, /'limit' is 0, expected an integer from 1 to 50/],
+      [{ query: 'C', limt: 1 }, /no argument 'limt', expected query, limit/],
     ] as const) {
       const { content, isError } = await client.callTool({ name: 'search', arguments: given });
       expect(isError).toBe(true);
       expect((content as { text: string }[])[0]!.text).toMatch(reason);
     }
+  });
+
+  it('ends with a reason if a model does not load, or is not for conversations', async () => {
+    const albert = join(testData('checkpoints').path, 'rxnmapper-albert');
+    const nowhere = await simdformer(['mcp', '--folder', folder, '--model', join(folder, 'nowhere')]);
+    expect([nowhere.code, nowhere.stderr]).toEqual([1, expect.stringMatching(/nowhere/)]);
+    const mute = await simdformer(['mcp', '--folder', folder, '--model', albert, '--chat', albert]);
+    expect([mute.code, mute.stdout]).toEqual([1, '']);
+    expect(mute.stderr).toMatch(/the model has no chat template: choose a model that was trained for conversations/);
   });
 
   it('refuses a path that is not a folder', async () => {

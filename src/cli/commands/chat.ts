@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import { tokenizerOf } from '../../frameworks/answer.js';
 import { OPTION_TABLE } from '../../generate/option-table.js';
 import type { CacheType } from '../../ops/kv-cache.js';
 import { type LoadedModel, type LoadModelOptions, loadModel, loadPredictor } from '../../pretrained/index.js';
@@ -96,6 +97,7 @@ async function draftOf(model: LoadedModel, name: string, draft: string): Promise
 async function start(model: LoadedModel, options: Options): Promise<Chat> {
   const { system, context: maxLength, whenFull, restore } = options;
   if (restore !== undefined) return Chat.restore(model, restore);
+  tokenizerOf(model);
   const tools = options.tools && ((await readJson(options.tools)) as ChatOptions['tools']);
   return new Chat(model, { system, maxLength, whenFull, ...(tools ? { tools } : {}) });
 }

@@ -2,10 +2,12 @@ import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
+import type { Device } from '../../core/device.js';
 import { ArgumentError } from '../../core/errors.js';
+import { tokenizerOf } from '../../frameworks/answer.js';
 import { loadOptional } from '../../io/optional-package.js';
-import { loadModel } from '../../pretrained/index.js';
-import { pipeline } from '../../tasks/index.js';
+import { type LoadedModel, loadModel } from '../../pretrained/index.js';
+import { type ChatModel, pipeline } from '../../tasks/index.js';
 import { openDevice } from '../common.js';
 import { example } from '../help.js';
 
@@ -35,25 +37,34 @@ async function serveFolder({ folder, model, reranker, chat }: Options, command: 
   const { folderServer } = await loadOptional('simdformer mcp', () => import('../../mcp/index.js'));
   const { StdioServerTransport } = await import('@modelcontextprotocol/sdk/server/stdio.js');
   using device = await openDevice(command);
-  await using embedder = await pipeline('feature-extraction', model ?? null, { device });
-  const ranker = reranker === undefined ? undefined : await pipeline('text-ranking', reranker, { device });
-  const { server, index } = folderServer({
-    folder: resolve(folder),
-    version: device.info.version,
-    embedder,
-    ranker,
-    chat: chat === undefined ? undefined : await loadModel(device, chat),
+  // Clients wait only a few seconds for the first answer, so models load and files are indexed in the background. The
+  // first call of a tool waits for both.
+  const leaving = new AbortController();
+  const options = { device, signal: leaving.signal };
+  const models = {
+    embedder: pipeline('feature-extraction', model ?? null, options),
+    ranker: reranker === undefined ? undefined : pipeline('text-ranking', reranker, options),
+    chat: chat === undefined ? undefined : chatModel(chat, options),
+  };
+  const { server, index } = folderServer({ folder: resolve(folder), version: device.info.version, ...models });
+  // The client closes standard input when it leaves.
+  const left = once(process.stdin, 'end').then(() => {
+    leaving.abort();
+    index.close();
   });
-  const left = once(process.stdin, 'end');
-  await server.connect(new StdioServerTransport());
-  // Clients wait only a few seconds for the first answer, so indexing runs in the background. The first search waits
-  // for it.
-  const indexed = index.update().then(
-    () => console.error(`simdformer: serving ${index.passages} passages of ${folder}`),
-    (error: Error) => console.error(`simdformer: ${error.message}`),
-  );
-  await left; // the client closes standard input when it leaves
-  index.close();
-  await indexed;
+  const ready = Promise.all(Object.values(models))
+    .then(() => index.update())
+    .then(() => console.error(`simdformer: serving ${index.passages} passages of ${folder}`))
+    .catch((error: Error) => {
+      if (!leaving.signal.aborted) throw error;
+    });
+  await Promise.all([server.connect(new StdioServerTransport()), left, ready]);
   await server.close();
+}
+
+/** Loads a model for conversations. Rejects with ArgumentError for other models. */
+async function chatModel(name: string, { device, signal }: { device: Device; signal: AbortSignal }) {
+  const model = await loadModel(device, name, { signal });
+  tokenizerOf(model);
+  return model as LoadedModel & ChatModel;
 }
