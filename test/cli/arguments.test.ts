@@ -58,7 +58,10 @@ describe('arguments', () => {
   });
 
   it.concurrent.each<[string, RegExp]>([
-    ['run no-such-model text', /there is no model 'no-such-model': expected the folder/],
+    [
+      'run no-such-model text',
+      /there is no model 'no-such-model': expected a folder, a hub id such as ORGANISATION\/NAME, a GGUF file/,
+    ],
     [
       'score test/data/checkpoints/tinystories-656k hello',
       /is a pretrained model, expected one that `simdformer train` saved/,

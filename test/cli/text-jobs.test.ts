@@ -63,6 +63,14 @@ describe('simdformer', () => {
       input: Buffer.from([0x61, 0x0a, 0xff, 0x0a]),
     });
     expect(bytes.stderr).toContain('line 2 of standard input is not text in UTF-8');
+    const empty = await simdformer(['embed', folder.at('bert-pooler')]);
+    expect([empty.code, empty.stderr]).toEqual([1, expect.stringContaining('standard input is empty: give lines')]);
+    const untrained = await simdformer(['classify', folder.at('bert-pooler')], { input: 'a\n' });
+    expect([untrained.code, untrained.stdout]).toEqual([1, '']);
+    expect(untrained.stderr).toMatch(/was not trained for text-classification: its files have no weights of the head/);
+    const out = folder.at('no-folder/x.npy');
+    const lost = await simdformer(['embed', folder.at('bert-pooler'), '-o', out], { input: 'a\n' });
+    expect(lost.stderr).toContain(`${out}: there is no such file or folder`);
     expect((await simdformer(['classify', folder.at('bert-sequence'), '--multi-label'])).code).toBe(2);
   });
 });

@@ -1,7 +1,9 @@
 // `simdformer mcp`, by the client of the real SDK.
+import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -94,11 +96,14 @@ describe('simdformer mcp', () => {
 
   it('ends with a reason if a model does not load, or is not for conversations', async () => {
     const albert = join(testData('checkpoints').path, 'rxnmapper-albert');
-    const nowhere = await simdformer(['mcp', '--folder', folder, '--model', join(folder, 'nowhere')]);
-    expect([nowhere.code, nowhere.stderr]).toEqual([1, expect.stringMatching(/nowhere/)]);
-    const mute = await simdformer(['mcp', '--folder', folder, '--model', albert, '--chat', albert]);
-    expect([mute.code, mute.stdout]).toEqual([1, '']);
-    expect(mute.stderr).toMatch(/the model has no chat template: choose a model that was trained for conversations/);
+    // The client stays: its end of standard input is open.
+    const run = (...args: string[]) =>
+      promisify(execFile)(process.execPath, argumentsOf(['mcp', '--folder', folder, '--model', ...args]));
+    const message = expect.stringMatching(/nowhere/);
+    await expect(run(join(folder, 'nowhere'))).rejects.toMatchObject({ code: 1, stdout: '', stderr: message });
+    const reason = 'simdformer: the model has no chat template: choose a model that was trained for conversations\n';
+    const advice = expect.stringContaining(reason);
+    await expect(run(albert, '--chat', albert)).rejects.toMatchObject({ code: 1, stdout: '', stderr: advice });
   });
 
   it('refuses a path that is not a folder', async () => {
