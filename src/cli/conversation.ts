@@ -13,10 +13,30 @@ const HELP = `/help          what can be done
 /save FILE     keep the conversation; simdformer chat --restore FILE goes on with it
 /exit          leave, as Ctrl-D does
 Ctrl-C stops an answer; the conversation goes on. \\ at the end of a line goes on with the next one.
+A pasted text is one message, which Enter sends.
 `;
 
 /** Number of messages that the arrow keys recall. */
 const HISTORY_SIZE = 1000;
+
+/** Sequences that make a terminal mark what is pasted, and stop that. */
+const MARK_PASTES = '\x1b[?2004h';
+const LEAVE_PASTES = '\x1b[?2004l';
+
+/**
+ * Returns a function that tells for each line in turn if it was pasted, and not typed. Readline has already passed on
+ * the lines of a paste when they are read, so this is noted as they come.
+ */
+function watchPastes(lines: Interface, input: Readable): () => boolean {
+  const noted: boolean[] = [];
+  let isPasting = false;
+  input.on('keypress', (_, key?: { name?: string }) => {
+    if (key?.name === 'paste-start') isPasting = true;
+    if (key?.name === 'paste-end') isPasting = false;
+  });
+  lines.on('line', () => noted.push(isPasting));
+  return () => noted.shift() ?? false;
+}
 
 /**
  * Answers lines until the input ends. In a terminal, lines are edited and recalled as usual, and Ctrl-C stops the
@@ -33,25 +53,31 @@ export async function converse(
   const attached = [...images];
   const terminal = input.isTTY === true;
   const lines = createInterface({ input, output, terminal, historySize: HISTORY_SIZE });
+  const isPasted = watchPastes(lines, input);
+  const marksPastes = terminal && process.env.TERM !== 'dumb';
+  let unfinishedMessage = '';
   const answering: { controller: AbortController | null } = { controller: null };
   const interrupt = () => {
     if (answering.controller) answering.controller.abort();
-    else if (terminal) hint(lines, output);
-    else lines.close();
+    else if (terminal) {
+      unfinishedMessage = '';
+      hint(lines, output);
+    } else lines.close();
   };
   lines.on('SIGINT', interrupt);
   if (!terminal) process.on('SIGINT', interrupt);
   if (terminal) output.write('/help says what can be done.\n');
+  if (marksPastes) output.write(MARK_PASTES);
   const showPrompt = (prompt = '> ') => {
     lines.setPrompt(prompt);
-    if (terminal) lines.prompt();
+    if (terminal) lines.prompt(true);
   };
   try {
     showPrompt();
-    let unfinishedMessage = '';
     for await (const line of lines) {
-      if (line.endsWith('\\')) {
-        unfinishedMessage += `${line.slice(0, -1)}\n`;
+      const isPart = isPasted();
+      if (isPart || line.endsWith('\\')) {
+        unfinishedMessage += `${isPart ? line : line.slice(0, -1)}\n`;
         showPrompt('… ');
         continue;
       }
@@ -73,6 +99,7 @@ export async function converse(
     }
   } finally {
     process.off('SIGINT', interrupt);
+    if (marksPastes) output.write(LEAVE_PASTES);
     lines.close();
   }
 }
@@ -82,6 +109,7 @@ function hint(lines: Interface, output: Writable): void {
   output.write(lines.line === '' ? '\n(Ctrl-D or /exit leaves)\n' : '\n');
   lines.write(null, { ctrl: true, name: 'e' });
   lines.write(null, { ctrl: true, name: 'u' });
+  lines.setPrompt('> ');
   lines.prompt();
 }
 

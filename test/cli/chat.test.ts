@@ -125,6 +125,34 @@ describe('simdformer chat', () => {
       device.dispose();
     });
 
+    it('takes a pasted text of several lines as one message, and forgets an unfinished one at Ctrl-C', async () => {
+      const device = await createDevice({ threads: 2 });
+      const chat = new Chat(await loadModel(device, folder.at('stories')));
+      const input = Object.assign(new PassThrough(), { isTTY: true });
+      const output = new PassThrough();
+      let shown = '';
+      output.setEncoding('utf8').on('data', (text: string) => {
+        shown += text;
+      });
+      const ended = converse(chat, { maxNewTokens: 2 }, input, output);
+      const said = () => chat.messages.filter(({ role }) => role === 'user').map(({ content }) => content);
+      input.write('\u001b[200~one\\\rtwo\r\rthree\u001b[201~');
+      await expect.poll(() => shown).toContain('… three');
+      expect(said()).toEqual([]);
+      input.write(' four\r');
+      await expect.poll(() => chat.messages.length, { timeout: 30_000 }).toBe(2);
+      input.write('half\\\r');
+      await expect.poll(() => shown.split('… ').length).toBeGreaterThan(shown.split('… three').length);
+      input.write('\u0003');
+      input.write('typed\r');
+      await expect.poll(() => chat.messages.length, { timeout: 30_000 }).toBe(4);
+      expect(said()).toEqual(['one\\\ntwo\n\nthree four', 'typed']);
+      input.write('/exit\r');
+      await ended;
+      expect(shown.indexOf('\u001b[?2004h')).toBeLessThan(shown.indexOf('\u001b[?2004l'));
+      device.dispose();
+    });
+
     it.runIf(platform() === 'linux')('is one of its own, whose lines are edited', { timeout: 120_000 }, async () => {
       const saved = folder.at('terminal.json');
       // An answer may have ended by itself when Ctrl-C comes, which then tells how to leave.
