@@ -1,3 +1,4 @@
+import * as installed from '@ai-sdk/provider';
 import {
   type EmbeddingModelV3,
   type EmbeddingModelV4,
@@ -18,9 +19,15 @@ import { SimdformerLanguageModel } from './language-model.js';
 import { SimdformerEmbeddingModel, SimdformerRerankingModel, SimdformerTranscriptionModel } from './other-models.js';
 
 export interface SimdformerOptions extends LocalModelsOptions {
-  /** The version of the AI SDK's provider specification: 'v4' for `ai` 7, 'v3' for `ai` 6. Default: 'v4'. */
+  /**
+   * The version of the AI SDK's provider specification: 'v4' for `ai` 7, 'v3' for `ai` 6. Default: that of the
+   * installed package @ai-sdk/provider, which `ai` brings.
+   */
   specificationVersion?: 'v3' | 'v4' | undefined;
 }
+
+/** The version of the installed package: 4 has this error, 3 does not. npm installs `ai` 6 in Node 20. */
+const INSTALLED = 'NoSuchProviderReferenceError' in installed ? 'v4' : 'v3';
 
 /** The members that providers of both versions have, except models. */
 interface Common {
@@ -71,7 +78,7 @@ export function createSimdformer(
 ): SimdformerProvider;
 export function createSimdformer(options: SimdformerOptions & { specificationVersion: 'v3' }): SimdformerProviderV3;
 export function createSimdformer(simdformerOptions: SimdformerOptions = {}): SimdformerProvider | SimdformerProviderV3 {
-  const { specificationVersion = 'v4', ...options } = checkOptions('createSimdformer', simdformerOptions);
+  const { specificationVersion = INSTALLED, ...options } = checkOptions('createSimdformer', simdformerOptions);
   if (specificationVersion !== 'v3' && specificationVersion !== 'v4')
     throw new ArgumentError(
       `createSimdformer: specificationVersion is ${describeValue(specificationVersion)}, expected 'v3' or 'v4'`,

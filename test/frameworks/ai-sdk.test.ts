@@ -14,7 +14,7 @@ import {
   transcribe,
 } from 'ai';
 import * as ai6 from 'ai-6';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { createSimdformer, type SimdformerProvider, simdformer } from '../../src/ai-sdk/index.js';
 import { loadTextModel } from '../../src/index.js';
@@ -402,6 +402,17 @@ describe('specification V3', () => {
     const writer = older(models.writer) as unknown as typeof model;
     const { object } = await ai6.generateObject({ model: writer, prompt, schema, maxOutputTokens: 60 });
     expect(schema.parse(object)).toEqual(object);
+  });
+
+  it('is the default beside the package @ai-sdk/provider of ai 6', async () => {
+    expect(createSimdformer()(models.stories).specificationVersion).toBe('v4');
+    vi.resetModules();
+    vi.doMock('@ai-sdk/provider', () => import('../../node_modules/ai-6/node_modules/@ai-sdk/provider/dist/index.mjs'));
+    const { createSimdformer: beside6 } = await import('../../src/ai-sdk/index.js');
+    const older = beside6({ device: models.device })(models.stories);
+    expect(older.specificationVersion).toBe('v3');
+    vi.doUnmock('@ai-sdk/provider');
+    vi.resetModules();
   });
 
   it('is the only other one', () => {

@@ -27,6 +27,9 @@ export interface CanvasLike {
   getContext(kind: '2d'): any;
 }
 
+/** The type OffscreenCanvas where it is declared. Programs for Node compile without the types of pages. */
+type PageCanvas = typeof globalThis extends { OffscreenCanvas: { prototype: infer Canvas } } ? Canvas : CanvasLike;
+
 /** Names of PIL's filters. A filter's number is its index. */
 const FILTERS = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'] as const;
 
@@ -219,7 +222,7 @@ export class RawImage {
   }
 
   /** Draws the image on a new OffscreenCanvas. Throws ArgumentError where there is none, as in Node. */
-  toCanvas(): OffscreenCanvas {
+  toCanvas(): PageCanvas {
     return canvasOf(this);
   }
 
