@@ -270,8 +270,8 @@ CASES.update({
         dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=1, image_size=4, patch_size=2, num_channels=1, num_register_tokens=1, use_swiglu_ffn=True, qkv_bias=False),
         dict(pixel_values=dict(shape=[1, 1, 4, 4])), ["last_hidden_state", "pooler_output"], None,
     ),
-    "Captions by RoBERTa": ("VisionEncoderDecoderModel", captions("roberta"), captioned, ["loss", "logits"], None),
-    "Captions by XLM-R": ("VisionEncoderDecoderModel", captions("xlm-roberta"), captioned, ["loss", "logits"], None),
+    "Captions by RoBERTa": ("VisionEncoderDecoderModel", captions("roberta"), captioned, ["loss", "logits"], [None]),
+    "Captions by XLM-R": ("VisionEncoderDecoderModel", captions("xlm-roberta"), captioned, ["loss", "logits"], [None]),
 })
 
 # Modules to which PEFT adds LoRA, by their names in memory.
@@ -307,11 +307,16 @@ def input_of(key, value):
     return numbers
 
 
-def written(model, prompts):
-    same = dict(max_new_tokens=6, do_sample=False, eos_token_id=None, pad_token_id=0, return_dict_in_generate=True, output_logits=True)
+def written(model, prompts, inputs):
+    """Tokens after prompts. A prompt of None is the first image, of which no token may be written twice."""
+    same = dict(do_sample=False, eos_token_id=None, pad_token_id=0, return_dict_in_generate=True, output_logits=True)
     rows = []
     for prompt in prompts:
-        out = copy.deepcopy(model).generate(torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), **same)
+        if prompt is None:
+            given = dict(pixel_values=inputs["pixel_values"][:1], no_repeat_ngram_size=1, max_new_tokens=10)
+        else:
+            given = dict(max_new_tokens=6, input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long))
+        out = copy.deepcopy(model).generate(**given, **same)
         ids = out.sequences[0, 1 if model.config.is_encoder_decoder else len(prompt) :]
         steps = torch.stack([logits[0].log_softmax(-1)[id] for logits, id in zip(out.logits, ids)])
         rows.append(dict(prompt=prompt, ids=ids.tolist(), logProbabilities=rounded(steps)))
@@ -376,6 +381,6 @@ for name, (cls, settings, given, results, prompts) in CASES.items():
         if name in ADAPTERS:
             case["adapter"] = adapted(model, ADAPTERS[name], inputs, folder)
         if prompts:
-            case["written"] = written(model, prompts)
+            case["written"] = written(model, prompts, inputs)
         cases.append(case)
 (HERE / "variants.json").write_text(json.dumps(cases) + "\n")

@@ -15,7 +15,8 @@ export interface Made {
 }
 
 export interface Written {
-  readonly prompt: number[];
+  /** Null for the first image, of which no token is written twice. */
+  readonly prompt: number[] | null;
   readonly ids: number[];
   readonly logProbabilities: number[];
 }

@@ -41,6 +41,8 @@ function inputOf(rows: Nested | Made, name = ''): Nested | Tensor {
 const inputsOf = ({ inputs }: Variant): ModelInputs =>
   Object.fromEntries(Object.entries(inputs).map(([name, value]) => [camelCase(name), inputOf(value, name)]));
 
+const firstImage = (variant: Variant) => (inputsOf(variant).pixelValues as Tensor).rows(0, 1);
+
 describe.each(variants)('$name', (each) => {
   it('is as in transformers', async () => {
     const model = await loadVariant(device, each);
@@ -104,9 +106,11 @@ describe.each(variants)('$name', (each) => {
   it('writes the same tokens', async () => {
     const model = await loadVariant(device, each);
     for (const { prompt, ids, logProbabilities: expected } of written) {
-      const { sequences, logProbabilities } = await model.generate([prompt], {
+      const [source, noRepeatNgramSize] = prompt ? [[prompt]] : [firstImage(each), 1];
+      const { sequences, logProbabilities } = await model.generate(source, {
         maxNewTokens: ids.length,
         stopTokens: [],
+        noRepeatNgramSize,
       });
       expect(sequences).toEqual([ids]);
       assertClose('log probabilities', logProbabilities[0] as number[], expected, () => OUTPUTS * largest(expected));

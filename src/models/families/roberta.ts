@@ -3,6 +3,7 @@ import type { Randomness } from '../../nn/dropout.js';
 import type { Embedding } from '../../nn/embedding.js';
 import { Stack } from '../../nn/stack.js';
 import { type StateNames, withBody } from '../../nn/state-names.js';
+import { equal, where } from '../../ops/binary.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
 import type { PaddedBatch } from '../inputs.js';
@@ -75,7 +76,20 @@ export class RobertaDecoder extends BertDecoder {
   }
 
   protected override positionsOf(padded: PaddedBatch): Tensor {
-    return padded.positionsWithout(this.settings.number('pad_token_id'));
+    return padded.positionsWithout(this.#padId);
+  }
+
+  get #padId(): number {
+    return this.settings.number('pad_token_id');
+  }
+
+  /** A written padding id has its own position, and is counted by later tokens, as in transformers with a cache. */
+  protected override embedTarget(ids: Tensor, positions: Tensor): Tensor {
+    const { device } = this;
+    return device.scope(() => {
+      const isPad = equal(ids, device.tensor(Int32Array.of(this.#padId)));
+      return super.embedTarget(ids, where(isPad, device.tensor(Int32Array.of(-1)), positions));
+    });
   }
 
   protected override get stateNames(): StateNames {
