@@ -270,8 +270,8 @@ CASES.update({
         dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=1, image_size=4, patch_size=2, num_channels=1, num_register_tokens=1, use_swiglu_ffn=True, qkv_bias=False),
         dict(pixel_values=dict(shape=[1, 1, 4, 4])), ["last_hidden_state", "pooler_output"], None,
     ),
-    "Captions by RoBERTa": ("VisionEncoderDecoderModel", captions("roberta"), captioned, ["loss", "logits"], [None]),
-    "Captions by XLM-R": ("VisionEncoderDecoderModel", captions("xlm-roberta"), captioned, ["loss", "logits"], [None]),
+    "Captions by RoBERTa": ("VisionEncoderDecoderModel", captions("roberta"), captioned, ["loss", "logits"], [[]]),
+    "Captions by XLM-R": ("VisionEncoderDecoderModel", captions("xlm-roberta"), captioned, ["loss", "logits"], [[]]),
 })
 
 # Modules to which PEFT adds LoRA, by their names in memory.
@@ -308,11 +308,11 @@ def input_of(key, value):
 
 
 def written(model, prompts, inputs):
-    """Tokens after prompts. A prompt of None is the first image, of which no token may be written twice."""
+    """Tokens after prompts. An empty prompt is the first image, of which no token may be written twice."""
     same = dict(do_sample=False, eos_token_id=None, pad_token_id=0, return_dict_in_generate=True, output_logits=True)
     rows = []
     for prompt in prompts:
-        if prompt is None:
+        if not prompt:
             given = dict(pixel_values=inputs["pixel_values"][:1], no_repeat_ngram_size=1, max_new_tokens=10)
         else:
             given = dict(max_new_tokens=6, input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long))

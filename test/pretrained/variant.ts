@@ -15,8 +15,8 @@ export interface Made {
 }
 
 export interface Written {
-  /** Null for the first image, of which no token is written twice. */
-  readonly prompt: number[] | null;
+  /** Empty for the first image, of which no token is written twice. */
+  readonly prompt: number[];
   readonly ids: number[];
   readonly logProbabilities: number[];
 }

@@ -106,7 +106,7 @@ describe.each(variants)('$name', (each) => {
   it('writes the same tokens', async () => {
     const model = await loadVariant(device, each);
     for (const { prompt, ids, logProbabilities: expected } of written) {
-      const [source, noRepeatNgramSize] = prompt ? [[prompt]] : [firstImage(each), 1];
+      const [source, noRepeatNgramSize] = prompt.length > 0 ? [[prompt]] : [firstImage(each), 1];
       const { sequences, logProbabilities } = await model.generate(source, {
         maxNewTokens: ids.length,
         stopTokens: [],
