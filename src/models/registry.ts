@@ -191,6 +191,7 @@ export const families: Readonly<Record<string, Entry>> = {
   t5: { load: async () => (await import('./families/t5.js')).t5, gguf: ['t5', 't5encoder'] },
   t5gemma: { load: async () => (await import('./families/t5gemma.js')).t5Gemma },
   t5gemma2: { load: async () => (await import('./families/t5gemma2.js')).t5Gemma2 },
+  'table-transformer': { load: async () => (await import('./families/table-transformer.js')).tableTransformer },
   umt5: { load: async () => (await import('./families/t5.js')).umt5, gguf: ['t5'] },
   unispeech: { load: async () => (await import('./families/wav2vec2.js')).uniSpeech },
   'unispeech-sat': { load: async () => (await import('./families/wav2vec2.js')).uniSpeechSat },

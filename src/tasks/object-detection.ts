@@ -29,7 +29,7 @@ const TASK = 'object-detection';
 export const DETECTION_THRESHOLD = 0.9;
 
 /** Detectors whose last class means "no object". */
-const REJECTING: readonly string[] = ['detr', 'yolos'];
+const REJECTING: readonly string[] = ['detr', 'table-transformer', 'yolos'];
 
 export const objectDetection: TextlessTask<ObjectDetection> = {
   head: 'object-detection',

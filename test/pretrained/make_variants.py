@@ -274,6 +274,21 @@ CASES.update({
     "Captions by XLM-R": ("VisionEncoderDecoderModel", captions("xlm-roberta"), captioned, ["loss", "logits"], [[]]),
 })
 
+table = dict(
+    use_timm_backbone=False, d_model=8, num_queries=4, encoder_layers=2, encoder_ffn_dim=6, encoder_attention_heads=2, decoder_layers=2, decoder_ffn_dim=6,
+    decoder_attention_heads=2, num_labels=2,
+    backbone_config=transformers.ResNetConfig(embedding_size=4, hidden_sizes=[4, 6], depths=[1, 1], layer_type="basic", out_features=["stage1", "stage2"]),
+)
+CASES.update({
+    "Table Transformer": (
+        "TableTransformerForObjectDetection", dict(table, auxiliary_loss=True),
+        dict(pixel_values=dict(shape=[1, 3, 34, 27]), labels=[dict(class_labels=[1, 0], boxes=[[0.4, 0.5, 0.3, 0.6], [0.7, 0.2, 0.2, 0.1]])]), ["loss", "logits", "pred_boxes"], None,
+    ),
+    "Table Transformer's objects, with learned positions": (
+        "TableTransformerModel", dict(table, position_embedding_type="learned"), dict(pixel_values=dict(shape=[2, 3, 20, 33])), ["last_hidden_state", "encoder_last_hidden_state"], None,
+    ),
+})
+
 # Modules to which PEFT adds LoRA, by their names in memory.
 ADAPTERS = {
     "DeiT with a teacher": ["q_proj", "v_proj", "o_proj", "fc1", "fc2"],
@@ -297,6 +312,8 @@ def stored_values(names, stored):
 
 
 def input_of(key, value):
+    if isinstance(value, list) and isinstance(value[0], dict):
+        return [dict(class_labels=torch.tensor(each["class_labels"]), boxes=torch.tensor(each["boxes"], dtype=torch.float64)) for each in value]
     if not isinstance(value, dict):
         return torch.tensor(value, dtype=torch.float64 if key == "pixel_values" else torch.long)
     if "counts" in value:
@@ -363,6 +380,7 @@ for name, (cls, settings, given, results, prompts) in CASES.items():
         config = json.loads(pathlib.Path(folder, "config.json").read_text())
         model = kind.from_pretrained(folder, experts_implementation="eager", attn_implementation="sdpa" if "attention_mask" in given and kind._supports_sdpa else "eager", dtype=torch.float64).eval()
         inputs = {key: input_of(key, value) for key, value in given.items()}
+        torch.set_default_dtype(torch.float64 if cls.endswith("ObjectDetection") else torch.float32)  # of weights in the loss
         output = copy.deepcopy(model)(**inputs, **({"output_attentions": True} if "attentions.0" in results else {}))
         case = dict(name=name, config=config, shapes={key: list(stored[key].shape) for key in names}, inputs=given)
         case["results"] = {key: rounded(map_of(output, inputs) if key == "attentions.0" else output[key]) for key in results}
@@ -383,4 +401,5 @@ for name, (cls, settings, given, results, prompts) in CASES.items():
         if prompts:
             case["written"] = written(model, prompts, inputs)
         cases.append(case)
+    torch.set_default_dtype(torch.float32)
 (HERE / "variants.json").write_text(json.dumps(cases) + "\n")

@@ -14,6 +14,9 @@ export interface Made {
   readonly counts?: readonly number[];
 }
 
+/** Objects of an image. */
+export type Objects = readonly { readonly class_labels: number[]; readonly boxes: number[][] }[];
+
 export interface Written {
   /** Empty for the first image, of which no token is written twice. */
   readonly prompt: number[];
@@ -25,7 +28,7 @@ export interface Variant {
   readonly name: string;
   readonly config: object;
   readonly shapes: Readonly<Record<string, number[]>>;
-  readonly inputs: Readonly<Record<string, Nested | Made>>;
+  readonly inputs: Readonly<Record<string, Nested | Made | Objects>>;
   readonly results: Readonly<Record<string, number[]>>;
   readonly gradients?: Readonly<Record<string, number>>;
   readonly written?: readonly Written[];
@@ -38,6 +41,8 @@ export interface Variant {
 }
 
 export const variants = recorded as unknown as Variant[];
+
+export const areObjects = (rows: Nested | Objects): rows is Objects => typeof (rows as Objects)[0]?.boxes === 'object';
 
 const sizeOf = (shape: readonly number[]) => shape.reduce((product, n) => product * n, 1);
 

@@ -6,10 +6,20 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { loadLora, lora } from '../../src/finetune/index.js';
 import { createDevice, type Tensor } from '../../src/index.js';
 import { parseSafetensors } from '../../src/io/safetensors.js';
-import type { ModelInputs, ModelOutput } from '../../src/models/inputs.js';
+import type { DetectionTarget, ModelInputs, ModelOutput } from '../../src/models/inputs.js';
 import { mul, sum } from '../../src/ops/index.js';
 import { assertClose, largest } from '../tolerance.js';
-import { loadVariant, type Made, type Nested, type Variant, variants, weights, weightsFile } from './variant.js';
+import {
+  areObjects,
+  loadVariant,
+  type Made,
+  type Nested,
+  type Objects,
+  type Variant,
+  variants,
+  weights,
+  weightsFile,
+} from './variant.js';
 
 /** Same limits as those of reference.ts. */
 const [OUTPUTS, GRADIENTS] = [2e-4, 1e-3];
@@ -21,8 +31,8 @@ const camelCase = (name: string) => name.replace(/_(\w)/g, (_, letter: string) =
 
 const sumOfSquares = (x: Tensor) => sum(mul(x, x));
 
-/** Rows of numbers as they are, images as tensors. */
-function inputOf(rows: Nested | Made, name = ''): Nested | Tensor {
+/** Rows of numbers and objects as they are, images as tensors. */
+function inputOf(rows: Nested | Made | Objects, name = ''): Nested | DetectionTarget[] | Tensor {
   if ('shape' in rows) {
     const { shape, classes, counts } = rows;
     if (counts) return counts.map((count) => Array.from({ length: shape[1]! }, (_, i) => (i < count ? 1 : 0)));
@@ -33,6 +43,7 @@ function inputOf(rows: Nested | Made, name = ''): Nested | Tensor {
     const shares = name === 'labels' ? values.map((value) => value + 0.5) : values;
     return device.tensor(classes ? Int32Array.from(shares, (share) => share * classes) : shares, shape);
   }
+  if (areObjects(rows)) return rows.map(({ class_labels: classLabels, boxes }) => ({ classLabels, boxes }));
   const shape: number[] = [];
   for (let part: unknown = rows; Array.isArray(part); part = part[0]) shape.push(part.length);
   return shape.length > 2 ? device.tensor(Float32Array.from((rows as Nested[]).flat(3) as number[]), shape) : rows;

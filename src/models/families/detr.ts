@@ -33,7 +33,7 @@ import { labelsOf } from '../labels.js';
 import { MaskHead } from '../mask-head.js';
 import { detrModule } from '../module-names.js';
 import { PredictionHead } from '../prediction-head.js';
-import type { FamilyContext } from '../pretrained-model.js';
+import type { FamilyContext, HeadKind } from '../pretrained-model.js';
 import { backboneOf, type ResNet } from '../resnet.js';
 
 /** Number of learned positions of rows, and of columns. */
@@ -61,8 +61,11 @@ export class Detr extends DetectionModel {
   readonly dropout: Dropout;
   readonly #names: StateNames;
 
-  constructor(context: FamilyContext) {
-    super(context, ['none', 'object-detection', 'panoptic-segmentation']);
+  constructor(
+    context: FamilyContext,
+    heads: readonly HeadKind[] = ['none', 'object-detection', 'panoptic-segmentation'],
+  ) {
+    super(context, heads);
     const { init, config, head } = context;
     const dModel = config.size('d_model');
     if (dModel % 4 !== 0) throw new FormatError(`config.json: d_model is ${dModel}, expected a multiple of 4`);
@@ -98,8 +101,8 @@ export class Detr extends DetectionModel {
     });
     const layers = <Layer>(side: 'encoder' | 'decoder', make: () => Layer) =>
       Array.from({ length: config.size(`${side}_layers`) }, make);
-    this.encoderLayers = layers('encoder', () => new DetectionEncoderLayer(init, options('encoder')));
-    this.decoderLayers = layers('decoder', () => new DetrDecoderLayer(init, options('decoder')));
+    this.encoderLayers = layers('encoder', () => this.encoderLayer(init, options('encoder')));
+    this.decoderLayers = layers('decoder', () => this.decoderLayer(init, options('decoder')));
     this.decoderNorm = new LayerNorm(init, dModel);
     this.dropout = dropoutsOf(options('encoder')).branch;
     const isDetector = head !== 'none';
@@ -115,6 +118,19 @@ export class Detr extends DetectionModel {
             activation: activationOf(config.text('activation_function')),
           })
         : null;
+  }
+
+  protected encoderLayer(init: Initializer, options: DetectionLayerOptions): DetectionEncoderLayer {
+    return new DetectionEncoderLayer(init, options);
+  }
+
+  protected decoderLayer(init: Initializer, options: DetectionLayerOptions): DetrDecoderLayer {
+    return new DetrDecoderLayer(init, options);
+  }
+
+  /** What the decoder reads. `x`: the output of the encoder's last layer, float32 [B, T, dModel]. */
+  protected memoryOf(x: Tensor): Tensor {
+    return x;
   }
 
   override get attentions(): AttentionsByKind {
@@ -180,7 +196,7 @@ export class Detr extends DetectionModel {
       encoded.push(layer.forward(encoded.at(-1) as Tensor, positions, mask));
       yield;
     }
-    return { encoded, memory: { x: encoded.at(-1) as Tensor, positions, mask } };
+    return { encoded, memory: { x: this.memoryOf(encoded.at(-1) as Tensor), positions, mask } };
   }
 
   /**
@@ -260,7 +276,7 @@ export class Detr extends DetectionModel {
 }
 
 /** A decoder layer: queries attend to each other and to the image. */
-class DetrDecoderLayer extends Module {
+export class DetrDecoderLayer extends Module {
   readonly selfAttn: PositionedAttention;
   readonly selfAttnLayerNorm: LayerNorm;
   readonly encoderAttn: PositionedAttention;

@@ -96,6 +96,7 @@ const ofModels: Readonly<Record<string, Kind>> = {
   siglip2_vision_model: 'Siglip2',
   layoutlmv3: 'LayoutLMv3',
   detr: 'Detr',
+  'table-transformer': 'Detr',
   rf_detr: 'RfDetr',
   rt_detr: 'RTDetr',
   owlvit: 'OwlViT',
