@@ -128,7 +128,7 @@ export class Detr extends DetectionModel {
     return new DetrDecoderLayer(init, options);
   }
 
-  /** What the decoder reads. `x`: the output of the encoder's last layer, float32 [B, T, dModel]. */
+  /** Input of the decoder's cross-attention. `x`: the output of the encoder's last layer, float32 [B, T, dModel]. */
   protected memoryOf(x: Tensor): Tensor {
     return x;
   }
