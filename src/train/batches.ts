@@ -79,7 +79,7 @@ export function batchesByLength<Item>(
     readonly tokensOf: (item: Item) => number;
     readonly fingerprintAll: (items: readonly Item[]) => number;
   },
-): Shuffled<Item> {
+): ShuffledBatches<Item> {
   const { tokens, seed, tokensOf, fingerprintAll } = options;
   if (examples.length === 0) throw new ArgumentError(`${op}: there are no examples to train on`);
   const lengths = examples.map(tokensOf);
@@ -127,9 +127,12 @@ export function batchesByLength<Item>(
 }
 
 /** Batches of an array. The order of the examples is drawn again in each epoch. */
-interface Shuffled<Item> {
+export interface ShuffledBatches<Item> {
+  /** Number of batches in an epoch. */
   readonly perEpoch: number;
+  /** Number that differs for other examples, so that a resumed training finds out; undefined if none was asked for. */
   readonly fingerprint: number | undefined;
+  /** Returns the examples of batch `n`, counted from 0 over all epochs. */
   batch(n: number): readonly Item[];
 }
 
@@ -144,7 +147,7 @@ export function shuffledBatches<Item>(
     seed?: number | undefined;
     fingerprint?: ((items: readonly Item[]) => number) | undefined;
   },
-): Shuffled<Item> {
+): ShuffledBatches<Item> {
   const op = 'shuffledBatches';
   const kinds = { size: 'count', seed: 'seed', fingerprint: 'function' } as const;
   const { size, seed = 0, fingerprint: fingerprintAll } = checkOptions(op, options, kinds);
@@ -161,7 +164,7 @@ export function batchesOfSize<Item>(
     readonly seed: number;
     readonly fingerprintAll: ((items: readonly Item[]) => number) | undefined;
   },
-): Shuffled<Item> {
+): ShuffledBatches<Item> {
   const { size, seed, fingerprintAll } = options;
   if (examples.length === 0) throw new ArgumentError(`${op}: there are no examples to train on`);
   const perEpoch = Math.ceil(examples.length / size);

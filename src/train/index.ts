@@ -1,7 +1,15 @@
 export { Adafactor, type AdafactorOptions } from './adafactor.js';
 export { AdamW, type AdamWOptions } from './adamw.js';
 export type { LengthBatchesOptions } from './batches.js';
-export { type Batches, type Example, lengthBatches, type Row, shuffledBatches, windowBatches } from './batches.js';
+export {
+  type Batches,
+  type Example,
+  lengthBatches,
+  type Row,
+  type ShuffledBatches,
+  shuffledBatches,
+  windowBatches,
+} from './batches.js';
 export { clipGradNorm } from './clip.js';
 export {
   type ExampleStream,
