@@ -17,8 +17,8 @@ export type Part =
 
 export interface Conversation {
   readonly served: ServedModel;
-  /** Nanoseconds until the model was in memory. */
-  readonly loadTime: bigint;
+  /** Nanoseconds until the model was in memory, and from then to the first piece of the answer; 0 before that piece. */
+  readonly times: { readonly load: number; readonly prompt: number };
   readonly usage: Usage;
   /** Yields the parts of the answer. They can be read once. */
   parts(): AsyncGenerator<Part, void, void>;
@@ -35,16 +35,18 @@ export async function converse(
 ): Promise<Conversation> {
   const start = process.hrtime.bigint();
   const served = await call.use(request.model, keepAliveSeconds);
-  const loadTime = process.hrtime.bigint() - start;
+  const loaded = process.hrtime.bigint();
+  const times = { load: Number(loaded - start), prompt: 0 };
   const started = await startAnswer({ ...call, body: request as ChatRequest }, textModelOf(served));
   const { answers, calls, isReasoning } = started;
   return {
     served,
-    loadTime,
+    times,
     usage: answers.usage,
     async *parts() {
       const reader = new AnswerReader(calls, isReasoning);
       for await (const event of recordUsage(answers.events(), answers, call, served.id)) {
+        times.prompt ||= Number(process.hrtime.bigint() - loaded);
         const isEnd = 'finishReason' in event;
         yield* partsOf(isEnd ? reader.end() : reader.push(event.text));
         if (isEnd) yield { type: 'end', reason: event.finishReason, stop: event.stop };

@@ -394,8 +394,9 @@ describe("Ollama's API", () => {
     const whole = await client().chat({ model: 'stories', messages, options });
     expect(whole.message).toEqual({ role: 'assistant', content: story });
     expect(whole).toMatchObject({ done: true, done_reason: 'length', eval_count: 24 });
-    expect(whole.load_duration).toBeGreaterThan(0);
-    expect(whole.load_duration).toBeLessThan(whole.total_duration);
+    const durations = [whole.load_duration, whole.prompt_eval_duration, whole.eval_duration];
+    for (const duration of durations) expect(duration).toBeGreaterThan(0);
+    expect(durations.reduce((a, b) => a + b)).toBeCloseTo(whole.total_duration, -1);
     const pieces: string[] = [];
     for await (const { message, done, eval_count } of await client().chat({
       model: 'stories',

@@ -63,10 +63,18 @@ async function* lines(
 }
 
 /** Returns the fields of the last line. Durations are nanoseconds. */
-function end({ usage, loadTime }: Conversation, start: bigint, reason: 'stop' | 'length') {
-  const total_duration = Number(process.hrtime.bigint() - start);
-  const counts = { prompt_eval_count: usage.prompt, eval_count: usage.completion };
-  return { done: true, done_reason: reason, total_duration, load_duration: Number(loadTime), ...counts };
+function end({ usage, times }: Conversation, start: bigint, reason: 'stop' | 'length') {
+  const total = Number(process.hrtime.bigint() - start);
+  return {
+    done: true,
+    done_reason: reason,
+    total_duration: total,
+    load_duration: times.load,
+    prompt_eval_count: usage.prompt,
+    prompt_eval_duration: times.prompt,
+    eval_count: usage.completion,
+    eval_duration: Math.max(0, total - times.load - times.prompt),
+  };
 }
 
 /** Loads a model, or unloads it if `keep_alive` is 0. Ollama does so for requests without a prompt. */
