@@ -55,6 +55,7 @@ describe("OpenAI's Responses API", () => {
     const response = await client().responses.create({ ...greedy, input: prompt });
     expect(response.output_text).toBe(story);
     expect(response).toMatchObject({ status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } });
+    expect(response.output.at(-1)).toMatchObject({ type: 'message', status: 'incomplete' });
     expect(response.usage).toMatchObject({ output_tokens: 24, output_tokens_details: { reasoning_tokens: 0 } });
   });
 
@@ -67,6 +68,7 @@ describe("OpenAI's Responses API", () => {
       if (event.type !== types.at(-1)) types.push(event.type);
       numbers.push(event.sequence_number);
       if (event.type === 'response.output_text.delta') streamed += event.delta;
+      if (event.type === 'response.output_item.done') expect(event.item).toMatchObject({ status: 'incomplete' });
       if (event.type === 'response.incomplete') expect(event.response.usage!.output_tokens).toBe(24);
     }
     expect(streamed).toBe(story);

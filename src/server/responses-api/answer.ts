@@ -10,12 +10,17 @@ interface Event {
   readonly [field: string]: unknown;
 }
 
+type Ended = 'completed' | 'incomplete';
+
+/** Status of an answer, and of its last item, which was cut if tokens ran out. */
+const statusOf = (reason: 'stop' | 'length'): Ended => (reason === 'length' ? 'incomplete' : 'completed');
+
 /** An answer as a list of items, which comes as a whole or as events. */
 export class ResponseAnswer {
   readonly id = idOf('resp');
   readonly items: Item[] = [];
   readonly #created = Math.floor(Date.now() / 1000);
-  #status: 'in_progress' | 'completed' | 'incomplete' = 'in_progress';
+  #status: 'in_progress' | Ended = 'in_progress';
   #reasoningTokens = 0;
   #sequence = 0;
 
@@ -35,7 +40,8 @@ export class ResponseAnswer {
     for (const { id, name, arguments: args } of calls)
       this.items.push(completed({ ...callItem(id, name), arguments: args }));
     this.#reasoningTokens = reasoningTokens;
-    this.#status = reason === 'length' ? 'incomplete' : 'completed';
+    this.#status = statusOf(reason);
+    (this.items.at(-1) as Item).status = this.#status;
   }
 
   get json() {
@@ -96,14 +102,14 @@ export class ResponseAnswer {
     const open = last?.status === 'in_progress' ? last : undefined;
     const kind = { text: 'message', reasoning: 'reasoning', arguments: 'function_call' } as const;
     if (part.type === 'end' || part.type === 'call' || (open && open.type !== kind[part.type])) {
-      if (open) yield* this.#close(open);
+      if (open) yield* this.#close(open, part.type === 'end' ? statusOf(part.reason) : 'completed');
     }
     if (part.type === 'end') {
       if (this.items.length === 0) {
         yield* this.#open(messageItem());
-        yield* this.#close(this.items[0] as Item);
+        yield* this.#close(this.items[0] as Item, statusOf(part.reason));
       }
-      this.#status = part.reason === 'length' ? 'incomplete' : 'completed';
+      this.#status = statusOf(part.reason);
       return;
     }
     if (part.type === 'call') return yield* this.#open(callItem(part.id, part.name));
@@ -135,8 +141,8 @@ export class ResponseAnswer {
     yield { type: 'response.content_part.added', ...location, item_id: opened.id, content_index: 0, part: first };
   }
 
-  *#close(closed: Item): Generator<Event, void, void> {
-    closed.status = 'completed';
+  *#close(closed: Item, status: Ended): Generator<Event, void, void> {
+    closed.status = status;
     const location = { item_id: closed.id, output_index: this.items.indexOf(closed) };
     if (closed.type === 'function_call') {
       const { name, arguments: args } = closed;
