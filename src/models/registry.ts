@@ -39,6 +39,7 @@ export const families: Readonly<Record<string, Entry>> = {
   convnext: { load: async () => (await import('./families/convnext.js')).convNext },
   convnextv2: { load: async () => (await import('./families/convnext.js')).convNextV2 },
   'data2vec-text': { load: async () => (await import('./families/roberta.js')).data2VecText },
+  'data2vec-vision': { load: async () => (await import('./families/beit.js')).data2VecVision },
   deberta: { load: async () => (await import('./families/deberta.js')).deberta },
   'deberta-v2': { load: async () => (await import('./families/deberta.js')).debertaV2 },
   deit: { load: async () => (await import('./families/vit.js')).deit },
@@ -92,6 +93,7 @@ export const families: Readonly<Record<string, Entry>> = {
   hubert: { load: async () => (await import('./families/wav2vec2.js')).hubert },
   hunyuan_v1_dense: { load: async () => (await import('./families/hunyuan.js')).hunYuan, gguf: ['hunyuan-dense'] },
   idefics3: { load: async () => (await import('./families/smolvlm.js')).idefics3 },
+  ijepa: { load: async () => (await import('./families/vit.js')).iJepa },
   jina_embeddings_v3: {
     load: async () => (await import('./families/jina-embeddings-v3.js')).jinaEmbeddingsV3,
     gguf: ['jina-bert-v3'],
@@ -199,6 +201,7 @@ export const families: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./families/vision-encoder-decoder.js')).visionEncoderDecoder,
   },
   vit: { load: async () => (await import('./families/vit.js')).vit },
+  vit_msn: { load: async () => (await import('./families/vit.js')).vitMsn },
   vits: { load: async () => (await import('./families/vits.js')).vits },
   wav2vec2: { load: async () => (await import('./families/wav2vec2.js')).wav2vec2 },
   'wav2vec2-bert': { load: async () => (await import('./families/wav2vec2-bert.js')).wav2vec2Bert },

@@ -289,6 +289,28 @@ CASES.update({
     ),
 })
 
+small_image = dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=6, image_size=4, patch_size=2, num_channels=1, num_labels=3)
+CASES.update({
+    "ViT-MSN's classes": ("ViTMSNForImageClassification", small_image, dict(pixel_values=dict(shape=[2, 1, 4, 4])), ["logits"], None),
+    "ViT-MSN without biases of queries": ("ViTMSNModel", dict(small_image, qkv_bias=False), dict(pixel_values=dict(shape=[1, 1, 4, 4])), ["last_hidden_state"], None),
+    "I-JEPA's classes": ("IJepaForImageClassification", small_image, dict(pixel_values=dict(shape=[2, 1, 4, 4]), labels=[1, 2]), ["loss", "logits"], None),
+    "I-JEPA's vectors": ("IJepaModel", dict(small_image, image_size=[4, 6]), dict(pixel_values=dict(shape=[1, 1, 4, 6])), ["last_hidden_state"], None),
+})
+
+beit = dict(
+    small_image, num_hidden_layers=4, out_indices=[1, 2, 3, 4], pool_scales=[1, 2], use_relative_position_bias=True, auxiliary_channels=4,
+    auxiliary_num_convs=2, auxiliary_concat_input=True,
+)
+pixels = dict(pixel_values=dict(shape=[1, 1, 4, 4]), labels=dict(shape=[1, 5, 6], classes=3))
+CASES.update({
+    "BEiT's labels of pixels": ("BeitForSemanticSegmentation", beit, pixels, ["loss", "logits"], None),
+    "data2vec's labels of pixels": ("Data2VecVisionForSemanticSegmentation", dict(beit, auxiliary_concat_input=False), pixels, ["loss", "logits"], None),
+    "data2vec's classes of images": (
+        "Data2VecVisionForImageClassification", dict(small_image, use_shared_relative_position_bias=True, use_absolute_position_embeddings=True),
+        dict(pixel_values=dict(shape=[2, 1, 4, 4]), labels=[1, 2]), ["loss", "logits"], None,
+    ),
+})
+
 # Modules to which PEFT adds LoRA, by their names in memory.
 ADAPTERS = {
     "DeiT with a teacher": ["q_proj", "v_proj", "o_proj", "fc1", "fc2"],

@@ -1,3 +1,4 @@
+import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
 import { Dropout } from '../../nn/dropout.js';
@@ -11,16 +12,21 @@ import { Module } from '../../nn/module.js';
 import { LayerNorm } from '../../nn/norm.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { add } from '../../ops/binary.js';
-import { concat, gather, permute } from '../../ops/move.js';
+import { add, scale } from '../../ops/binary.js';
+import { contiguous } from '../../ops/contiguous.js';
+import { concat, gather, permute, slice } from '../../ops/move.js';
 import { activationOf, dropBranch, dropoutOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { labelsOf } from '../labels.js';
+import type { ModelConfig } from '../model-config.js';
 import { vitModule } from '../module-names.js';
+import { pixelLoss } from '../pixel-loss.js';
 import { PredictionHead } from '../prediction-head.js';
-import type { FamilyContext } from '../pretrained-model.js';
+import type { BatchLayout, FamilyContext } from '../pretrained-model.js';
 import { TowerModel } from '../tower-model.js';
 import { patchesOf, VisionTower } from '../towers.js';
+import { AuxiliaryHead, MapPyramid, UperHead } from '../uper-head.js';
 import { imageDefaults, imageNames } from './vit.js';
 
 /**
@@ -99,7 +105,10 @@ class PatchAttention extends MultiHeadAttention {
   }
 }
 
-/** BEiT (Bao et al. 2021, arXiv 2106.08254): a vision Transformer with layer scale and biases by distance. */
+/**
+ * BEiT (Bao et al. 2021, arXiv 2106.08254): a vision Transformer with layer scale and biases by distance. Labels of
+ * pixels come from the maps of four layers.
+ */
 export class Beit extends TowerModel {
   override readonly text = null;
   readonly sharedBias: PatchBias | null;
@@ -107,9 +116,13 @@ export class Beit extends TowerModel {
   /** float32 [dModel]: replaces masked patches in pre-training. It is loaded and saved, but not used. */
   readonly maskToken: Tensor | null;
   readonly head: PredictionHead | null;
+  /** The parts that label pixels. Null for another head. */
+  readonly pyramid: MapPyramid | null;
+  readonly decodeHead: UperHead | null;
+  readonly auxiliaryHead: AuxiliaryHead | null;
 
   constructor(context: FamilyContext) {
-    super(context, ['image-classification']);
+    super(context, ['image-classification', 'semantic-segmentation']);
     const { init, config, head } = context;
     const [dModel, heads, layers] = ['hidden_size', 'num_attention_heads', 'num_hidden_layers'].map((name) =>
       config.size(name),
@@ -132,13 +145,13 @@ export class Beit extends TowerModel {
         dFF: config.size('intermediate_size'),
         activation: activationOf(config.text('hidden_act')),
       });
-    const scale = config.number('layer_scale_init_value');
+    const layerScale = config.number('layer_scale_init_value');
     const layer = (i: number) =>
       new TransformerLayer({
         selfAttn: attention,
         feedForward,
         norm,
-        postNorm: scale > 0 ? () => new LayerScale(init, dModel, scale) : null,
+        postNorm: layerScale > 0 ? () => new LayerScale(init, dModel, layerScale) : null,
         dropout: () => dropBranch(config, this.randomness, i / Math.max(layers - 1, 1)),
         wiring: 'pre',
         randomness: this.randomness,
@@ -162,6 +175,45 @@ export class Beit extends TowerModel {
       head === 'image-classification'
         ? new PredictionHead({ ...pooled(), out: new Linear(init, dModel, classes) })
         : null;
+    const labelsPixels = head === 'semantic-segmentation';
+    this.pyramid = labelsPixels ? new MapPyramid(init, dModel) : null;
+    this.decodeHead = labelsPixels ? new UperHead(init, config, dModel) : null;
+    const isTrained = labelsPixels && config.flag('use_auxiliary_head');
+    this.auxiliaryHead = isTrained ? new AuxiliaryHead(init, config, dModel) : null;
+    if (labelsPixels) layersOf(config, layers);
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return this.decodeHead ? [...super.inputNames, 'labels'] : super.inputNames;
+  }
+
+  protected override *runInParts(
+    inputs: ModelInputs,
+    options: ForwardOptions,
+    layout: BatchLayout,
+  ): Generator<unknown, ModelOutput> {
+    const { pyramid, decodeHead, auxiliaryHead, settings } = this;
+    if (!pyramid || !decodeHead) return yield* super.runInParts(inputs, options, layout);
+    const { tower, output } = yield* this.readImages(this.vision, inputs, options, layout);
+    const { patches } = this.vision;
+    const grid = patches.grid((inputs.pixelValues as Tensor).shape.slice(2) as [number, number]);
+    const size = tower.batch.size;
+    const mapOf = (layer: number) => {
+      const rows = (tower.hiddenStates[layer - 1] as Tensor).reshape(size, 1 + grid[0] * grid[1], -1);
+      return contiguous(slice(rows, 1, 1, rows.shape[1] as number)).reshape(size, ...grid, -1);
+    };
+    const maps = pyramid.forward(layersOf(settings, this.vision.layers.length).map(mapOf));
+    yield;
+    const logits = decodeHead.forward(maps);
+    const { hiddenStates } = output;
+    const result: ModelOutput = { logits: permute(logits, [0, 3, 1, 2]), ...(hiddenStates && { hiddenStates }) };
+    const { labels } = inputs;
+    if (labels === undefined || !(options.loss ?? true)) return result;
+    const ignored = settings.number('semantic_loss_ignore_index');
+    const loss = pixelLoss(logits, labels, ignored);
+    if (!auxiliaryHead) return { ...result, loss };
+    const auxiliary = pixelLoss(auxiliaryHead.forward(maps[2] as Tensor), labels, ignored);
+    return { ...result, loss: add(loss, scale(auxiliary, settings.number('auxiliary_loss_weight'))) };
   }
 
   protected override get bodyName(): string {
@@ -173,24 +225,74 @@ export class Beit extends TowerModel {
   }
 
   protected override get stateNames(): StateNames {
-    const [layer, encoder] = ['beit.encoder.layer.*', 'vision.encoder.layers.*'];
+    const { bodyName } = this;
+    const [layer, encoder] = [`${bodyName}.encoder.layer.*`, 'vision.encoder.layers.*'];
     const bias = 'relative_position_bias.relative_position_bias_table';
     const query = (name: string) => `${layer}.attention.attention.${name}`;
     return {
       [`${encoder}.self_attn.qkv.bias`]: [query('query.bias'), null, query('value.bias')],
-      ...imageNames('beit'),
+      ...imageNames(bodyName),
       [`${encoder}.self_attn.patch_bias.weight`]: query(bias),
-      'shared_bias.weight': `beit.encoder.${bias}`,
+      'shared_bias.weight': `${bodyName}.encoder.${bias}`,
       [`${encoder}.norm1`]: `${layer}.layernorm_before`,
       [`${encoder}.norm2`]: `${layer}.layernorm_after`,
       [`${encoder}.post_norms.0.weight`]: `${layer}.lambda_1`,
       [`${encoder}.post_norms.1.weight`]: `${layer}.lambda_2`,
       [`${encoder}.feed_forward.linear1`]: `${layer}.intermediate.dense`,
       [`${encoder}.feed_forward.linear2`]: `${layer}.output.dense`,
-      'vision.pooler.norm': 'beit.pooler.layernorm',
-      'head.norm': 'beit.pooler.layernorm',
-      mask_token: { name: 'beit.embeddings.mask_token', leading: [1, 1] },
+      'vision.pooler.norm': `${bodyName}.pooler.layernorm`,
+      'head.norm': `${bodyName}.pooler.layernorm`,
+      mask_token: { name: `${bodyName}.embeddings.mask_token`, leading: [1, 1] },
+      'pyramid.first': 'fpn1.0',
+      'pyramid.first_norm': 'fpn1.1',
+      'pyramid.first_again': 'fpn1.3',
+      'pyramid.second': 'fpn2.0',
+      ...this.pixelNames,
     };
+  }
+
+  /** Names of the convolutions of the heads for pixels. */
+  protected get pixelNames(): StateNames {
+    return pixelNames({ conv: 'conv', norm: 'bn', pooled: '*.1', bottleneck: 'bottleneck' });
+  }
+}
+
+/** Numbers of the four layers whose inputs are read; 1 is the first layer. Throws FormatError. */
+function layersOf(config: ModelConfig, layers: number): readonly number[] {
+  const numbers = config.sizes('out_indices', 4);
+  const odd = numbers.find((number) => number > layers + 1);
+  if (odd === undefined) return numbers;
+  throw new FormatError(`config.json: out_indices has ${odd}, expected numbers from 1 to ${layers + 1}`);
+}
+
+function pixelNames({ conv, norm, pooled, bottleneck }: Readonly<Record<string, string>>): StateNames {
+  const [head, auxiliary] = ['decode_head', 'auxiliary_head'];
+  const convolutions = {
+    [`${head}.pooled.*`]: `${head}.psp_modules.${pooled}`,
+    [`${head}.bottleneck`]: `${head}.${bottleneck}`,
+    [`${head}.lateral.*`]: `${head}.lateral_convs.*`,
+    [`${head}.smooth.*`]: `${head}.fpn_convs.*`,
+    [`${head}.fuse`]: `${head}.fpn_bottleneck`,
+    [`${auxiliary}.convs.*`]: `${auxiliary}.convs.*`,
+    [`${auxiliary}.joined`]: `${auxiliary}.conv_cat`,
+  };
+  return Object.fromEntries(
+    Object.entries(convolutions).flatMap(([path, stored]) => [
+      [`${path}.convolution`, `${stored}.${conv}`],
+      [`${path}.normalization`, `${stored}.${norm}`],
+    ]),
+  );
+}
+
+/** The vision model of data2vec (Baevski et al. 2022, arXiv 2202.03555): a BEiT. */
+class Data2VecVision extends Beit {
+  protected override get bodyName(): string {
+    return 'data2vec_vision';
+  }
+
+  protected override get pixelNames(): StateNames {
+    const names = { conv: 'convolution', norm: 'normalization', pooled: 'blocks.*.conv', bottleneck: 'psp_bottleneck' };
+    return pixelNames(names);
   }
 }
 
@@ -208,5 +310,18 @@ export const beit: Family = {
     layer_scale_init_value: 0.1,
     drop_path_rate: 0.1,
     use_mean_pooling: true,
+    out_indices: [3, 5, 7, 11],
+    pool_scales: [1, 2, 3, 6],
+    use_auxiliary_head: true,
+    auxiliary_loss_weight: 0.4,
+    auxiliary_channels: 256,
+    auxiliary_num_convs: 1,
+    auxiliary_concat_input: false,
+    semantic_loss_ignore_index: 255,
+  },
+  complete: (config, file) => {
+    config.out_indices = file.out_indices ?? file.segmentation_indices ?? config.out_indices; // an older name
   },
 };
+
+export const data2VecVision: Family = { ...beit, model: Data2VecVision, className: 'Data2VecVision' };

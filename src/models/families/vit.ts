@@ -177,3 +177,66 @@ export const vit: Family = {
 };
 
 export const deit: Family = { ...vit, className: 'DeiT' };
+
+/** A ViT without a pooler, trained without labels (Assran et al. 2022, arXiv 2204.07141). */
+class VitMsn extends TowerModel {
+  override readonly text = null;
+  readonly vision: VisionTower;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context, ['image-classification']);
+    const { init, config, head } = context;
+    this.vision = vitTower(context, this.randomness, { patches: this.patchesOf(context), pools: false });
+    const out = () => new Linear(init, config.size('hidden_size'), labelsOf(config.values).length);
+    this.head = head === 'image-classification' ? new PredictionHead({ pick: this.pick, out: out() }) : null;
+  }
+
+  protected patchesOf({ init, config }: FamilyContext): PatchEmbedding {
+    return patchesOf(init, config);
+  }
+
+  /** The rows that the classifier reads. */
+  protected get pick(): 'first' | 'mean' {
+    return 'first';
+  }
+
+  protected override get bodyName(): string {
+    return 'vit';
+  }
+
+  override moduleName(name: string): string {
+    return vitModule(name);
+  }
+
+  protected override get stateNames(): StateNames {
+    return vitNames(this.bodyName);
+  }
+}
+
+export const vitMsn: Family = {
+  model: VitMsn,
+  className: 'ViTMSN',
+  defaults: { ...imageDefaults, intermediate_size: 3072, layer_norm_eps: 1e-6 },
+};
+
+/** I-JEPA (Assran et al. 2023, arXiv 2301.08243): a ViT without a class token. */
+class IJepa extends VitMsn {
+  protected override patchesOf({ init, config }: FamilyContext): PatchEmbedding {
+    return patchesOf(init, config, { classToken: false });
+  }
+
+  protected override get pick(): 'first' | 'mean' {
+    return 'mean';
+  }
+
+  protected override get bodyName(): string {
+    return 'ijepa';
+  }
+}
+
+export const iJepa: Family = {
+  model: IJepa,
+  className: 'IJepa',
+  defaults: { ...imageDefaults, intermediate_size: 3072, layer_norm_eps: 1e-12 },
+};

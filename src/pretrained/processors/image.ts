@@ -72,6 +72,8 @@ export type Kind = keyof typeof kinds;
 /** Processors of models whose file does not name one. */
 const ofModels: Readonly<Record<string, Kind>> = {
   vit: 'ViT',
+  vit_msn: 'ViT',
+  ijepa: 'ViT',
   clip: 'CLIP',
   clip_vision_model: 'CLIP',
   siglip: 'Siglip',
@@ -79,6 +81,7 @@ const ofModels: Readonly<Record<string, Kind>> = {
   dinov2: 'Bit',
   swin: 'ViT',
   beit: 'Beit',
+  'data2vec-vision': 'Beit',
   deit: 'DeiT',
   convnext: 'ConvNext',
   convnextv2: 'ConvNext',
