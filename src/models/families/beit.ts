@@ -178,8 +178,8 @@ export class Beit extends TowerModel {
     const labelsPixels = head === 'semantic-segmentation';
     this.pyramid = labelsPixels ? new MapPyramid(init, dModel) : null;
     this.decodeHead = labelsPixels ? new UperHead(init, config, dModel) : null;
-    const isTrained = labelsPixels && config.flag('use_auxiliary_head');
-    this.auxiliaryHead = isTrained ? new AuxiliaryHead(init, config, dModel) : null;
+    const hasAuxiliary = labelsPixels && config.flag('use_auxiliary_head');
+    this.auxiliaryHead = hasAuxiliary ? new AuxiliaryHead(init, config, dModel) : null;
     if (labelsPixels) layersOf(config, layers);
   }
 
@@ -253,7 +253,7 @@ export class Beit extends TowerModel {
 
   /** Names of the convolutions of the heads for pixels. */
   protected get pixelNames(): StateNames {
-    return pixelNames({ conv: 'conv', norm: 'bn', pooled: '*.1', bottleneck: 'bottleneck' });
+    return namesOfHeads({ conv: 'conv', norm: 'bn', pooled: '*.1', bottleneck: 'bottleneck' });
   }
 }
 
@@ -265,7 +265,8 @@ function layersOf(config: ModelConfig, layers: number): readonly number[] {
   throw new FormatError(`config.json: out_indices has ${odd}, expected numbers from 1 to ${layers + 1}`);
 }
 
-function pixelNames({ conv, norm, pooled, bottleneck }: Readonly<Record<string, string>>): StateNames {
+/** Names of the heads for pixels, which BEiT and data2vec write differently. */
+function namesOfHeads({ conv, norm, pooled, bottleneck }: Readonly<Record<string, string>>): StateNames {
   const [head, auxiliary] = ['decode_head', 'auxiliary_head'];
   const convolutions = {
     [`${head}.pooled.*`]: `${head}.psp_modules.${pooled}`,
@@ -292,7 +293,7 @@ class Data2VecVision extends Beit {
 
   protected override get pixelNames(): StateNames {
     const names = { conv: 'convolution', norm: 'normalization', pooled: 'blocks.*.conv', bottleneck: 'psp_bottleneck' };
-    return pixelNames(names);
+    return namesOfHeads(names);
   }
 }
 

@@ -35,13 +35,27 @@ export class Vit extends TowerModel {
     const { init, config, head } = context;
     const dModel = config.size('hidden_size');
     this.vision = vitTower(context, this.randomness, {
-      patches: patchesOf(init, config, { registers: config.type === 'deit' ? 1 : 0 }),
-      pools: head === 'none',
+      patches: this.patchesOf(context),
+      pools: head === 'none' && this.hasPooler,
     });
     const classifier = () => new Linear(init, dModel, labelsOf(config.values).length);
     const taught = () => new TaughtHead(classifier(), classifier());
-    const plain = () => new PredictionHead({ pick: 'first', out: classifier() });
+    const plain = () => new PredictionHead({ pick: this.pick, out: classifier() });
     this.head = head === 'image-classification' ? (this.#isTaught ? taught() : plain()) : null;
+  }
+
+  protected patchesOf({ init, config }: FamilyContext): PatchEmbedding {
+    return patchesOf(init, config, { registers: config.type === 'deit' ? 1 : 0 });
+  }
+
+  /** The rows that the classifier reads. */
+  protected get pick(): 'first' | 'mean' {
+    return 'first';
+  }
+
+  /** True if the body makes one vector of the class token. */
+  protected get hasPooler(): boolean {
+    return true;
   }
 
   /** True for a classifier that also learned from a teacher. */
@@ -179,38 +193,13 @@ export const vit: Family = {
 export const deit: Family = { ...vit, className: 'DeiT' };
 
 /** A ViT without a pooler, trained without labels (Assran et al. 2022, arXiv 2204.07141). */
-class VitMsn extends TowerModel {
-  override readonly text = null;
-  readonly vision: VisionTower;
-  readonly head: PredictionHead | null;
-
-  constructor(context: FamilyContext) {
-    super(context, ['image-classification']);
-    const { init, config, head } = context;
-    this.vision = vitTower(context, this.randomness, { patches: this.patchesOf(context), pools: false });
-    const out = () => new Linear(init, config.size('hidden_size'), labelsOf(config.values).length);
-    this.head = head === 'image-classification' ? new PredictionHead({ pick: this.pick, out: out() }) : null;
-  }
-
-  protected patchesOf({ init, config }: FamilyContext): PatchEmbedding {
-    return patchesOf(init, config);
-  }
-
-  /** The rows that the classifier reads. */
-  protected get pick(): 'first' | 'mean' {
-    return 'first';
+class VitMsn extends Vit {
+  protected override get hasPooler(): boolean {
+    return false;
   }
 
   protected override get bodyName(): string {
     return 'vit';
-  }
-
-  override moduleName(name: string): string {
-    return vitModule(name);
-  }
-
-  protected override get stateNames(): StateNames {
-    return vitNames(this.bodyName);
   }
 }
 

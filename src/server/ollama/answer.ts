@@ -73,7 +73,7 @@ function end({ usage, times }: Conversation, start: bigint, reason: 'stop' | 'le
     prompt_eval_count: usage.prompt,
     prompt_eval_duration: times.prompt,
     eval_count: usage.completion,
-    eval_duration: Math.max(0, total - times.load - times.prompt),
+    eval_duration: total - times.load - times.prompt,
   };
 }
 
