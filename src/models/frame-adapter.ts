@@ -51,10 +51,12 @@ interface AdapterLayer extends Module {
 /** wav2vec 2.0: the convolution alone. */
 class ConvAdapterLayer extends Module implements AdapterLayer {
   readonly conv: GatedConv;
+  readonly #stride: number;
 
   constructor(init: Initializer, config: ModelConfig, width: number) {
     super();
     const stride = config.size('adapter_stride');
+    this.#stride = stride;
     this.conv = new GatedConv(init, width, config.size('adapter_kernel_size'), { stride, padding: 1 });
   }
 
@@ -63,7 +65,7 @@ class ConvAdapterLayer extends Module implements AdapterLayer {
   }
 
   ownFramesOf(count: number): number {
-    return this.framesOf(count);
+    return Math.floor((count - 1) / this.#stride) + 1; // as in transformers, for any kernel size
   }
 
   forward(x: Tensor): Tensor {

@@ -11,6 +11,9 @@ import { XVectorHead } from './x-vector-head.js';
 /** Heads of classes of sounds, of their frames, and of voices. */
 export const CLASSIFYING: readonly HeadKind[] = ['sequence-classification', 'frame-classification', 'x-vector'];
 
+/** Heads that cannot follow an adapter. */
+export const WITHOUT_ADAPTER: readonly HeadKind[] = ['sequence-classification', 'frame-classification'];
+
 /** The head of a model. `dModel`: number of features that it reads. `dropout` makes that before the vocabulary. */
 export function soundHead(
   { init, config, head }: FamilyContext,

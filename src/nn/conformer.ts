@@ -28,6 +28,8 @@ export interface ConvolutionOptions {
   /** Normalizes the result of the convolution, [N, dModel]. */
   readonly norm: () => Module & { forward(x: Tensor): Tensor };
   readonly dropout?: Dropout | null | undefined;
+  /** True if frames of padding are read as they are. Default: false, they count as zeros. */
+  readonly readsPadding?: boolean | undefined;
 }
 
 /** The convolution module: a gated projection, a depthwise convolution over frames, a norm, and a projection. */
@@ -52,10 +54,10 @@ export class ConvolutionModule extends Module {
     this.dropout = options.dropout ?? null;
   }
 
-  /** `x` and the result: float32 [N, dModel]. All sequences have the same length; padding counts as zeros. */
+  /** `x` and the result: float32 [N, dModel]. All sequences have the same length. */
   forward(x: Tensor, batch: Sequences): Tensor {
     const gated = mul(this.pointwise1.part(x, 0, 1), sigmoid(this.pointwise1.part(x, 1, 2)));
-    const mask = batch.tokenMask;
+    const mask = this.options.readsPadding ? null : batch.tokenMask;
     const y = this.#convolve(mask ? mul(gated, mask) : gated, batch);
     const active = activate('ConvolutionModule', this.norm.forward(y), this.options.activation);
     const result = this.pointwise2.forward(active);

@@ -311,6 +311,27 @@ CASES.update({
     ),
 })
 
+data2vec = dict(sound, conv_pos_kernel_size=4, num_conv_pos_embeddings=2)
+two_sounds = dict(input_values=dict(shape=[2, 61]), attention_mask=dict(shape=[2, 61], counts=[61, 47]))
+wav2vec2_conformer = dict(sound, conv_depthwise_kernel_size=3, max_source_positions=20)
+adapted_sound = dict(sound, add_adapter=True, num_adapter_layers=1, tdnn_kernel=[2, 1])
+CASES.update({
+    "data2vec's letters of sounds": ("Data2VecAudioForCTC", data2vec, dict(two_sounds, labels=[[3, 4], [5, -100]]), ["loss", "logits"], None),
+    "data2vec's classes of sounds": ("Data2VecAudioForSequenceClassification", dict(data2vec, conv_pos_kernel_size=3, conv_bias=True, use_weighted_layer_sum=True), dict(two_sounds, labels=[1, 2]), ["loss", "logits"], None),
+    # Convolutions read the frames of padding, which attention does not.
+    "The Conformer of wav2vec 2.0": ("Wav2Vec2ConformerForCTC", wav2vec2_conformer, dict(two_sounds, labels=[[3, 4], [5, -100]]), ["loss", "logits"], None),
+    "The Conformer of wav2vec 2.0 with rotary positions": (
+        "Wav2Vec2ConformerForXVector", dict(wav2vec2_conformer, position_embeddings_type="rotary", feat_extract_norm="layer"), dict(two_sounds, labels=[0, 2]), ["loss", "logits"], None,
+    ),
+    "WavLM's voices after an adapter": (
+        "WavLMForXVector", dict(adapted_sound, adapter_kernel_size=2, num_buckets=8, max_bucket_distance=10, feat_extract_norm="layer"), dict(two_sounds, labels=[1, 2]), ["loss", "logits"], None,
+    ),
+    "wav2vec2-BERT's voices after an adapter": (
+        "Wav2Vec2BertForXVector", dict(conformer, add_adapter=True, tdnn_kernel=[2, 1]),
+        dict(input_features=dict(shape=[2, 13, 5]), attention_mask=dict(shape=[2, 13], counts=[13, 9]), labels=[0, 2]), ["loss", "logits"], None,
+    ),
+})
+
 # Modules to which PEFT adds LoRA, by their names in memory.
 ADAPTERS = {
     "DeiT with a teacher": ["q_proj", "v_proj", "o_proj", "fc1", "fc2"],

@@ -21,7 +21,7 @@ import type { ModelInputs, ModelOutput } from '../inputs.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { checkHead, type PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
-import { CLASSIFYING, soundHead, soundHeadNames } from '../sound-heads.js';
+import { CLASSIFYING, soundHead, soundHeadNames, WITHOUT_ADAPTER } from '../sound-heads.js';
 import { type Frames, SoundModel } from '../sound-model.js';
 import { SpecAugment } from '../spec-augment.js';
 import { XVectorHead, xVectorDefaults } from '../x-vector-head.js';
@@ -48,7 +48,7 @@ export class Wav2Vec2Bert extends SoundModel {
     super(context);
     checkHead(context, ['none', 'ctc', ...CLASSIFYING]);
     const { init, config, head } = context;
-    if (CLASSIFYING.includes(head)) config.expect('add_adapter', false);
+    if (WITHOUT_ADAPTER.includes(head)) config.expect('add_adapter', false);
     const dModel = config.size('hidden_size');
     const width = config.size('feature_projection_input_dim');
     this.featureNorm = new LayerNorm(init, width, config.number('layer_norm_eps'));
@@ -59,6 +59,7 @@ export class Wav2Vec2Bert extends SoundModel {
     const layerDrop = layerDropOf(config, 'layerdrop', this.randomness);
     this.encoder = new Stack(config.size('num_hidden_layers'), this.#layerOf(init, config), null, { layerDrop });
     const isWeighted = CLASSIFYING.includes(head) && config.flag('use_weighted_layer_sum');
+    if (isWeighted) config.expect('add_adapter', false); // the sum has other frames than the adapter's
     const states = config.size('num_hidden_layers') + 1;
     this.layerWeights = isWeighted ? init.constant([states], 1 / states) : null;
     this.intermediate = config.flag('use_intermediate_ffn_before_adapter')
@@ -176,40 +177,47 @@ export class Wav2Vec2Bert extends SoundModel {
   }
 
   protected override get stateNames(): StateNames {
-    const path = 'encoder.layers.*';
-    const layer = 'wav2vec2_bert.encoder.layers.*';
-    const heads = [this.settings.size('num_attention_heads')];
-    const network = (ours: string, stored: string): StateNames => ({
-      [`${path}.${ours}.linear1`]: `${layer}.${stored}.intermediate_dense`,
-      [`${path}.${ours}.linear2`]: `${layer}.${stored}.output_dense`,
-    });
     return {
       feature_norm: 'wav2vec2_bert.feature_projection.layer_norm',
       feature_projection: 'wav2vec2_bert.feature_projection.projection',
       'spec_augment.vector': 'wav2vec2_bert.masked_spec_embed',
-      [`${path}.first_norm`]: `${layer}.ffn1_layer_norm`,
-      ...network('first_feed_forward', 'ffn1'),
-      [`${path}.norm1`]: `${layer}.self_attn_layer_norm`,
-      [`${path}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.linear_${name}`),
-      [`${path}.self_attn.out_proj`]: `${layer}.self_attn.linear_out`,
-      [`${path}.self_attn.relative.key_rows`]: `${layer}.self_attn.distance_embedding.weight`,
-      [`${path}.self_attn.relative_keys`]: `${layer}.self_attn.linear_pos`,
-      [`${path}.self_attn.content_bias`]: { name: `${layer}.self_attn.pos_bias_u`, leading: heads },
-      [`${path}.self_attn.distance_bias`]: { name: `${layer}.self_attn.pos_bias_v`, leading: heads },
-      [`${path}.convolution_norm`]: `${layer}.conv_module.layer_norm`,
-      [`${path}.convolution.pointwise1`]: `${layer}.conv_module.pointwise_conv1`,
-      [`${path}.convolution.depthwise`]: `${layer}.conv_module.depthwise_conv`,
-      [`${path}.convolution.norm`]: `${layer}.conv_module.depthwise_layer_norm`,
-      [`${path}.convolution.pointwise2`]: `${layer}.conv_module.pointwise_conv2`,
-      [`${path}.norm2`]: `${layer}.ffn2_layer_norm`,
-      ...network('feed_forward', 'ffn2'),
-      [`${path}.end_norm`]: `${layer}.final_layer_norm`,
+      ...conformerNames('wav2vec2_bert', this.settings, 'depthwise_layer_norm'),
       'intermediate.linear1': 'wav2vec2_bert.intermediate_ffn.intermediate_dense',
       'intermediate.linear2': 'wav2vec2_bert.intermediate_ffn.output_dense',
       ...adapterNames('wav2vec2_bert'),
       ...soundHeadNames(this.headKind),
     };
   }
+}
+
+/** Names of a Conformer's layers. `body`: the module that holds the encoder. `norm`: the norm after the convolution. */
+export function conformerNames(body: string, settings: ModelConfig, norm: string): StateNames {
+  const path = 'encoder.layers.*';
+  const layer = `${body}.encoder.layers.*`;
+  const heads = [settings.size('num_attention_heads')];
+  const network = (ours: string, stored: string): StateNames => ({
+    [`${path}.${ours}.linear1`]: `${layer}.${stored}.intermediate_dense`,
+    [`${path}.${ours}.linear2`]: `${layer}.${stored}.output_dense`,
+  });
+  return {
+    [`${path}.first_norm`]: `${layer}.ffn1_layer_norm`,
+    ...network('first_feed_forward', 'ffn1'),
+    [`${path}.norm1`]: `${layer}.self_attn_layer_norm`,
+    [`${path}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.linear_${name}`),
+    [`${path}.self_attn.out_proj`]: `${layer}.self_attn.linear_out`,
+    [`${path}.self_attn.relative.key_rows`]: `${layer}.self_attn.distance_embedding.weight`,
+    [`${path}.self_attn.relative_keys`]: `${layer}.self_attn.linear_pos`,
+    [`${path}.self_attn.content_bias`]: { name: `${layer}.self_attn.pos_bias_u`, leading: heads },
+    [`${path}.self_attn.distance_bias`]: { name: `${layer}.self_attn.pos_bias_v`, leading: heads },
+    [`${path}.convolution_norm`]: `${layer}.conv_module.layer_norm`,
+    [`${path}.convolution.pointwise1`]: `${layer}.conv_module.pointwise_conv1`,
+    [`${path}.convolution.depthwise`]: `${layer}.conv_module.depthwise_conv`,
+    [`${path}.convolution.norm`]: `${layer}.conv_module.${norm}`,
+    [`${path}.convolution.pointwise2`]: `${layer}.conv_module.pointwise_conv2`,
+    [`${path}.norm2`]: `${layer}.ffn2_layer_norm`,
+    ...network('feed_forward', 'ffn2'),
+    [`${path}.end_norm`]: `${layer}.final_layer_norm`,
+  };
 }
 
 const defaults: Json = {

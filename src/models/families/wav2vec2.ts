@@ -27,10 +27,13 @@ import type { ModelInputs, ModelOutput } from '../inputs.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { checkHead, type PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
-import { CLASSIFYING, soundHead, soundHeadNames } from '../sound-heads.js';
+import { CLASSIFYING, soundHead, soundHeadNames, WITHOUT_ADAPTER } from '../sound-heads.js';
 import { type Frames, SoundModel } from '../sound-model.js';
 import { SpecAugment } from '../spec-augment.js';
 import { XVectorHead, xVectorDefaults } from '../x-vector-head.js';
+
+/** `x` and the result: float32 [B, T, dModel]. */
+export type FramePositions = Module & { forward(x: Tensor): Tensor };
 
 /** A convolution, an optional norm, and an activation. */
 class ConvLayer extends Module {
@@ -145,6 +148,9 @@ class AdaptedLayer extends TransformerLayer {
   }
 }
 
+/** Model types whose frames an adapter may shorten. */
+const ADAPTED = ['data2vec-audio', 'wav2vec2', 'wav2vec2-conformer', 'wavlm'];
+
 /**
  * wav2vec 2.0 (Baevski et al. 2020, arXiv 2006.11477): convolutions turn samples into frames, and another one adds
  * positions. An encoder reads the frames.
@@ -154,7 +160,8 @@ export class Wav2Vec2 extends SoundModel {
   readonly featureNorm: LayerNorm | null;
   readonly featureProjection: Linear;
   readonly featureDropout: Dropout;
-  readonly positions: ConvPositions;
+  /** Makes position embeddings of frames. Null if only the layers know positions. */
+  readonly positions: FramePositions | null;
   readonly startNorm: LayerNorm | null;
   readonly startDropout: Dropout;
   readonly encoder: Stack;
@@ -168,27 +175,49 @@ export class Wav2Vec2 extends SoundModel {
     super(context);
     checkHead(context, ['none', 'ctc', ...CLASSIFYING]);
     const { init, config } = context;
-    if (config.type !== 'wav2vec2' || CLASSIFYING.includes(context.head)) config.expect('add_adapter', false);
+    if (!ADAPTED.includes(config.type) || WITHOUT_ADAPTER.includes(context.head)) config.expect('add_adapter', false);
     const dModel = config.size('hidden_size');
     const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
     const dropout = (name: string) => dropoutOf(config, name, this.randomness);
-    const [hidden, sound] = ['hidden_act', 'feat_extract_activation'].map((name) => activationOf(config.text(name)));
-    const activations = { hidden: hidden as Activation, sound: sound as Activation };
-    this.featureLayers = featureLayers(init, config, activations.sound);
+    this.featureLayers = featureLayers(init, config);
     const channels = (config.list('conv_dim') as readonly number[]).at(-1) as number;
     const hasNorm = config.flag('feat_proj_layer_norm');
     this.featureNorm = hasNorm ? new LayerNorm(init, channels, config.number('layer_norm_eps')) : null;
     this.featureProjection = new Linear(init, channels, dModel);
     this.featureDropout = dropout('feat_proj_dropout');
-    const [taps, groups] = [config.size('num_conv_pos_embeddings'), config.size('num_conv_pos_embedding_groups')];
-    const isBatched = config.type === 'hubert' && config.flag('conv_pos_batch_norm');
-    this.positions = new ConvPositions(init, dModel, taps, groups, activations.sound, isBatched);
+    this.positions = this.positionsOf(context);
     const isPre = config.flag('do_stable_layer_norm');
     this.startNorm = isPre ? null : norm();
     this.startDropout = dropout('hidden_dropout');
+    const layerDrop = layerDropOf(config, 'layerdrop', this.randomness);
+    this.encoder = new Stack(config.size('num_hidden_layers'), this.layerMaker(context), null, { layerDrop });
+    this.endNorm = isPre ? norm() : null;
+    this.adapter = FrameAdapter.of(init, config);
+    this.head = soundHead(context, this.adapter?.width ?? dModel, () => dropout('final_dropout'));
+    this.specAugment = SpecAugment.of(init, config, dModel, this.randomness, config.type === 'unispeech-sat');
+    const isWeighted = CLASSIFYING.includes(context.head) && config.flag('use_weighted_layer_sum');
+    if (isWeighted) config.expect('add_adapter', false); // the sum has other frames than the adapter's
+    const states = config.size('num_hidden_layers') + 1;
+    this.layerWeights = isWeighted ? init.constant([states], 1 / states) : null;
+  }
+
+  /** Makes the position embeddings. The constructor calls it. */
+  protected positionsOf({ init, config }: FamilyContext): FramePositions | null {
+    const [taps, groups] = [config.size('num_conv_pos_embeddings'), config.size('num_conv_pos_embedding_groups')];
+    const isBatched = config.type === 'hubert' && config.flag('conv_pos_batch_norm');
+    const activation = activationOf(config.text('feat_extract_activation'));
+    return new ConvPositions(init, config.size('hidden_size'), taps, groups, activation, isBatched);
+  }
+
+  /** Returns a function that makes a layer. The constructor calls it. */
+  protected layerMaker(context: FamilyContext): () => TransformerLayer {
+    const { init, config } = context;
+    const dModel = config.size('hidden_size');
+    const dropout = (name: string) => dropoutOf(config, name, this.randomness);
+    const isPre = config.flag('do_stable_layer_norm');
     const adapter = isPre ? config.sizeOrNull('adapter_attn_dim') : null;
     const attention = this.attentionMaker(context);
-    const layer = () => {
+    return () => {
       const options: LayerParts = {
         selfAttn: () =>
           attention({ dModel, heads: config.size('num_attention_heads'), dropout: dropout('attention_dropout') }),
@@ -196,10 +225,10 @@ export class Wav2Vec2 extends SoundModel {
           new FeedForward(init, {
             dModel,
             dFF: config.size('intermediate_size'),
-            activation: activations.hidden,
+            activation: activationOf(config.text('hidden_act')),
             dropout: dropout('activation_dropout'),
           }),
-        norm,
+        norm: () => new LayerNorm(init, dModel, config.number('layer_norm_eps')),
         dropout: () => dropout('hidden_dropout'),
         wiring: isPre ? 'pre' : 'post',
         randomness: this.randomness,
@@ -208,18 +237,9 @@ export class Wav2Vec2 extends SoundModel {
         ? new TransformerLayer(options)
         : new AdaptedLayer(options, () => new LanguageAdapter(init, dModel, adapter));
     };
-    const layerDrop = layerDropOf(config, 'layerdrop', this.randomness);
-    this.encoder = new Stack(config.size('num_hidden_layers'), layer, null, { layerDrop });
-    this.endNorm = isPre ? norm() : null;
-    this.adapter = FrameAdapter.of(init, config);
-    this.head = soundHead(context, this.adapter?.width ?? dModel, () => dropout('final_dropout'));
-    this.specAugment = SpecAugment.of(init, config, dModel, this.randomness, config.type === 'unispeech-sat');
-    const isWeighted = CLASSIFYING.includes(context.head) && config.flag('use_weighted_layer_sum');
-    const states = config.size('num_hidden_layers') + 1;
-    this.layerWeights = isWeighted ? init.constant([states], 1 / states) : null;
   }
 
-  /** Returns a function that makes the attention of a layer. The constructor calls it; WavLM overrides it. */
+  /** Returns a function that makes the attention of a layer. WavLM overrides it. */
   protected attentionMaker({ init }: FamilyContext): (options: MultiHeadOptions) => MultiHeadAttention {
     return (options) => new MultiHeadAttention(init, options);
   }
@@ -254,7 +274,8 @@ export class Wav2Vec2 extends SoundModel {
     const augmented = this.specAugment?.forward(x.reshape(batch.total, -1), batch).reshape(x.shape) ?? x;
     const mask = batch.tokenMask?.reshape(batch.size, batch.longest, 1);
     const visible = mask ? mul(augmented, mask) : augmented;
-    const embedded = add(visible, this.positions.forward(visible)).reshape(batch.total, -1); // [B · frames, dModel]
+    const placed = this.positions ? add(visible, this.positions.forward(visible)) : visible;
+    const embedded = placed.reshape(batch.total, -1); // [B · frames, dModel]
     return this.startDropout.forward(this.startNorm?.forward(embedded) ?? embedded);
   }
 
@@ -267,13 +288,14 @@ export class Wav2Vec2 extends SoundModel {
     const [layer, sound] = [`${body}.encoder.layers.*`, `${body}.feature_extractor.conv_layers.*`];
     const positions = `${body}.encoder.pos_conv_embed`;
     const weights = `${positions}.conv.parametrizations.weight`;
+    const isBatched = this.positions instanceof ConvPositions && this.positions.batchNorm !== null;
     return {
       'feature_layers.*.conv': `${sound}.conv`,
       'feature_layers.*.norm': `${sound}.layer_norm`,
       feature_norm: `${body}.feature_projection.layer_norm`,
       feature_projection: `${body}.feature_projection.projection`,
       'positions.lengths': { name: `${weights}.original0`, leading: [1, 1] },
-      'positions.directions': this.positions.batchNorm ? `${positions}.conv.weight` : `${weights}.original1`,
+      'positions.directions': isBatched ? `${positions}.conv.weight` : `${weights}.original1`,
       'positions.bias': `${positions}.conv.bias`,
       'positions.batch_norm': `${positions}.batch_norm`,
       start_norm: `${body}.encoder.layer_norm`,
@@ -297,7 +319,8 @@ export class Wav2Vec2 extends SoundModel {
 /**
  * Returns the convolutions over samples. All have layer norms, or only the first has a norm of each channel over time.
  */
-function featureLayers(init: Initializer, config: ModelConfig, activation: Activation): ConvLayer[] {
+function featureLayers(init: Initializer, config: ModelConfig): ConvLayer[] {
+  const activation = activationOf(config.text('feat_extract_activation'));
   const [channels, kernels, strides] = ['conv_dim', 'conv_kernel', 'conv_stride'].map((name) => config.list(name)) as [
     number[],
     number[],
