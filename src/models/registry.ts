@@ -146,6 +146,7 @@ export const families: Readonly<Record<string, Entry>> = {
   pegasus: { load: async () => (await import('./families/pegasus.js')).pegasus },
   phi: { load: async () => (await import('./families/phi.js')).phi, gguf: ['phi2'] },
   phi3: { load: async () => (await import('./families/phi3.js')).phi3, gguf: ['phi3'] },
+  pvt: { load: async () => (await import('./families/pvt.js')).pvt },
   qwen2: { load: async () => (await import('./families/qwen.js')).qwen2, gguf: ['qwen2'] },
   qwen2_5_vl: { load: async () => (await import('./families/qwen2-vl.js')).qwen25Vl },
   qwen2_5_vl_text: {
@@ -202,6 +203,7 @@ export const families: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./families/vision-encoder-decoder.js')).visionEncoderDecoder,
   },
   vit: { load: async () => (await import('./families/vit.js')).vit },
+  vit_mae: { load: async () => (await import('./families/vit.js')).vitMae },
   vit_msn: { load: async () => (await import('./families/vit.js')).vitMsn },
   vits: { load: async () => (await import('./families/vits.js')).vits },
   wav2vec2: { load: async () => (await import('./families/wav2vec2.js')).wav2vec2 },

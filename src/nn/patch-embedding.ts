@@ -170,7 +170,7 @@ export class PatchEmbedding extends Module {
 }
 
 /** Returns the given tokens once for each image, float32 [B, tokens, dModel], or nothing if there are none. */
-function repeated(batch: number, tokens: readonly (Tensor | null)[]): Tensor[] {
+export function repeated(batch: number, tokens: readonly (Tensor | null)[]): Tensor[] {
   const parts = tokens.flatMap((part) => (part ? [part.reshape(-1, lastOf(part.shape))] : []));
   if (parts.length === 0) return [];
   const rows = parts.length === 1 ? (parts[0] as Tensor) : concat(parts); // [tokens, dModel]

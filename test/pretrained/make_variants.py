@@ -90,6 +90,17 @@ class NormedMpt(transformers.MptForCausalLM):
 NormedMpt.__name__ = "MptForCausalLM"
 transformers.NormedMpt = NormedMpt
 
+
+class MaskedAutoencoder(transformers.ViTMAEForPreTraining):
+    """ViT-MAE as checkpoints have it, of which only the encoder is read, with patches in order."""
+
+    def forward(self, pixel_values):
+        return self.vit(pixel_values, noise=torch.arange(self.vit.embeddings.patch_embeddings.num_patches).expand(len(pixel_values), -1))
+
+
+MaskedAutoencoder.__name__ = "ViTMAEForPreTraining"
+transformers.MaskedAutoencoder = MaskedAutoencoder
+
 captioned = dict(pixel_values=dict(shape=[2, 1, 4, 4]), labels=[[3, 4, 5], [6, 7, -100]])
 
 
@@ -329,6 +340,20 @@ CASES.update({
     "wav2vec2-BERT's voices after an adapter": (
         "Wav2Vec2BertForXVector", dict(conformer, add_adapter=True, tdnn_kernel=[2, 1]),
         dict(input_features=dict(shape=[2, 13, 5]), attention_mask=dict(shape=[2, 13], counts=[13, 9]), labels=[0, 2]), ["loss", "logits"], None,
+    ),
+})
+
+pvt = dict(
+    image_size=16, num_channels=1, num_encoder_blocks=2, depths=[2, 1], sequence_reduction_ratios=[2, 1], hidden_sizes=[4, 6], patch_sizes=[4, 2], strides=[4, 2],
+    num_attention_heads=[2, 3], mlp_ratios=[1, 2], num_labels=3,
+)
+CASES.update({
+    # Images that are not square have as many patches as square ones.
+    "PVT's classes": ("PvtForImageClassification", pvt, dict(pixel_values=dict(shape=[2, 1, 8, 32]), labels=[1, 2]), ["loss", "logits"], None),
+    "PVT's vectors, with gaps between patches": ("PvtModel", dict(pvt, strides=[3, 1], qkv_bias=False, layer_norm_eps=0.1), dict(pixel_values=dict(shape=[1, 1, 16, 16])), ["last_hidden_state"], None),
+    "ViT-MAE without its decoder": (
+        "MaskedAutoencoder", dict(small_image, mask_ratio=0.0, decoder_hidden_size=4, decoder_num_attention_heads=1, decoder_num_hidden_layers=1, decoder_intermediate_size=3),
+        dict(pixel_values=dict(shape=[2, 1, 4, 4])), ["last_hidden_state"], None,
     ),
 })
 

@@ -192,18 +192,19 @@ export class SegformerStage extends Module {
  * Attention whose keys and values come from a smaller map. A convolution reduces height and width by `ratio` (Wang et
  * al. 2021, PVT).
  */
-class ReducedAttention extends MultiHeadAttention {
+export class ReducedAttention extends MultiHeadAttention {
   readonly reduction: Conv2d | null;
   readonly reductionNorm: LayerNorm | null;
   #grid: GridSize = [1, 1];
 
-  constructor(init: Initializer, options: MultiHeadOptions, ratio: number) {
+  /** `eps`: that of the norm of the smaller map. */
+  constructor(init: Initializer, options: MultiHeadOptions, ratio: number, eps?: number) {
     super(init, options);
     const { dModel } = options;
     const placing = { stride: ratio, channelsLast: true };
     this.reduction =
       ratio > 1 ? new Conv2d(init, { inputs: dModel, outputs: dModel, kernel: [ratio, ratio], ...placing }) : null;
-    this.reductionNorm = ratio > 1 ? new LayerNorm(init, dModel) : null;
+    this.reductionNorm = ratio > 1 ? new LayerNorm(init, dModel, eps) : null;
   }
 
   /** Sets the height and width of the maps for the next pass. */

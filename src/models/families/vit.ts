@@ -229,3 +229,21 @@ export const iJepa: Family = {
   className: 'IJepa',
   defaults: { ...imageDefaults, intermediate_size: 3072, layer_norm_eps: 1e-12 },
 };
+
+/**
+ * The encoder of masked autoencoders (He et al. 2021, arXiv 2111.06377), which reads all patches: transformers computes
+ * the same with `mask_ratio` 0, but in random order. The decoder, which restores masked patches, is not computed.
+ */
+class VitMae extends VitMsn {
+  override readonly keptNames = /^decoder\./;
+
+  override ignores(name: string): boolean {
+    return this.keptNames.test(name);
+  }
+}
+
+export const vitMae: Family = {
+  model: VitMae,
+  className: 'ViTMAE',
+  defaults: { ...imageDefaults, intermediate_size: 3072, layer_norm_eps: 1e-12 },
+};

@@ -41,6 +41,7 @@ const kinds = {
   Siglip2: { squares: true, size: { height: 1, width: 1 }, resample: 2, crop: false, ...HALF },
   LayoutLMv3: { squares: true, size: { height: 224, width: 224 }, resample: 2, crop: false, ...HALF },
   Segformer: { squares: true, size: { height: 512, width: 512 }, resample: 2, crop: false, ...IMAGENET },
+  Pvt: { squares: true, size: { height: 224, width: 224 }, resample: 3, crop: false, ...IMAGENET },
   MobileViT: { squares: false, size: { shortest_edge: 224 }, resample: 3, crop: true, ...IMAGENET },
   GLPN: { squares: true, size: { height: 1, width: 1 }, resample: 2, crop: false, ...HALF },
   Swin2SR: { squares: true, size: { height: 1, width: 1 }, resample: 2, crop: false, ...HALF },
@@ -72,7 +73,9 @@ export type Kind = keyof typeof kinds;
 /** Processors of models whose file does not name one. */
 const ofModels: Readonly<Record<string, Kind>> = {
   vit: 'ViT',
+  vit_mae: 'ViT',
   vit_msn: 'ViT',
+  pvt: 'Pvt',
   ijepa: 'ViT',
   clip: 'CLIP',
   clip_vision_model: 'CLIP',

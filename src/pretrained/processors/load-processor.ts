@@ -36,7 +36,9 @@ export type Processor =
 
 /** Families that read raw samples. */
 const SAMPLED: readonly string[] = [
+  'data2vec-audio',
   'wav2vec2',
+  'wav2vec2-conformer',
   'hubert',
   'moonshine',
   'moonshine_streaming',
