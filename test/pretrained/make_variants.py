@@ -316,6 +316,8 @@ pixels = dict(pixel_values=dict(shape=[1, 1, 4, 4]), labels=dict(shape=[1, 5, 6]
 CASES.update({
     "BEiT's labels of pixels": ("BeitForSemanticSegmentation", beit, pixels, ["loss", "logits"], None),
     "data2vec's labels of pixels": ("Data2VecVisionForSemanticSegmentation", dict(beit, auxiliary_concat_input=False), pixels, ["loss", "logits"], None),
+    # Unlike BEiT's, the body alone pools nothing.
+    "data2vec's patches of images": ("Data2VecVisionModel", small_image, dict(pixel_values=dict(shape=[1, 1, 4, 4])), ["last_hidden_state"], None),
     "data2vec's classes of images": (
         "Data2VecVisionForImageClassification", dict(small_image, use_shared_relative_position_bias=True, use_absolute_position_embeddings=True),
         dict(pixel_values=dict(shape=[2, 1, 4, 4]), labels=[1, 2]), ["loss", "logits"], None,

@@ -164,7 +164,7 @@ export class Beit extends TowerModel {
       start: new Dropout(config.number('hidden_dropout_prob'), this.randomness),
       encoder: new Stack(layers, layer, null),
       norm: isMean ? null : norm(),
-      pooler: head === 'none' ? new PredictionHead(pooled()) : null,
+      pooler: head === 'none' && this.hasPooler ? new PredictionHead(pooled()) : null,
       onGrid: (grid) => {
         for (const bias of biases) bias.start(grid);
       },
@@ -214,6 +214,11 @@ export class Beit extends TowerModel {
     if (!auxiliaryHead) return { ...result, loss };
     const auxiliary = pixelLoss(auxiliaryHead.forward(maps[2] as Tensor), labels, ignored);
     return { ...result, loss: add(loss, scale(auxiliary, settings.number('auxiliary_loss_weight'))) };
+  }
+
+  /** True if the body makes one vector of an image. */
+  protected get hasPooler(): boolean {
+    return true;
   }
 
   protected override get bodyName(): string {
@@ -287,6 +292,10 @@ function namesOfHeads({ conv, norm, pooled, bottleneck }: Readonly<Record<string
 
 /** The vision model of data2vec (Baevski et al. 2022, arXiv 2202.03555): a BEiT. */
 class Data2VecVision extends Beit {
+  protected override get hasPooler(): boolean {
+    return false;
+  }
+
   protected override get bodyName(): string {
     return 'data2vec_vision';
   }
