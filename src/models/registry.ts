@@ -90,6 +90,7 @@ export const families: Readonly<Record<string, Entry>> = {
     savedAs: 'granitemoe',
   },
   gte: { load: async () => (await import('./families/gte.js')).gte },
+  hiera: { load: async () => (await import('./families/hiera.js')).hiera },
   hifigan: { load: async () => (await import('./families/speecht5-hifigan.js')).speechT5HifiGan },
   hubert: { load: async () => (await import('./families/wav2vec2.js')).hubert },
   hunyuan_v1_dense: { load: async () => (await import('./families/hunyuan.js')).hunYuan, gguf: ['hunyuan-dense'] },

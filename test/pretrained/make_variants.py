@@ -359,6 +359,16 @@ CASES.update({
     ),
 })
 
+hiera = dict(
+    embed_dim=4, image_size=[8, 8], patch_size=[3, 3], patch_stride=[2, 2], patch_padding=[1, 1], mlp_ratio=1.0, depths=[1, 2], num_heads=[1, 2], num_query_pool=1,
+    masked_unit_size=[2, 2], masked_unit_attention=[True, False], num_channels=1, num_labels=3,
+)
+CASES.update({
+    # The first layer of the second stage has windows of the first one.
+    "Hiera's classes": ("HieraForImageClassification", hiera, dict(pixel_values=dict(shape=[2, 1, 8, 8]), labels=[1, 2]), ["loss", "logits"], None),
+    "Hiera's patches, in squares": ("HieraModel", dict(hiera, masked_unit_attention=[False, True], depths=[2, 1], masked_unit_size=[4, 4]), dict(pixel_values=dict(shape=[1, 1, 8, 8])), ["last_hidden_state", "pooler_output"], None),
+})
+
 # Modules to which PEFT adds LoRA, by their names in memory.
 ADAPTERS = {
     "DeiT with a teacher": ["q_proj", "v_proj", "o_proj", "fc1", "fc2"],

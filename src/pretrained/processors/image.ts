@@ -82,6 +82,7 @@ const ofModels: Readonly<Record<string, Kind>> = {
   siglip: 'Siglip',
   siglip_vision_model: 'Siglip',
   dinov2: 'Bit',
+  hiera: 'Bit',
   swin: 'ViT',
   beit: 'Beit',
   'data2vec-vision': 'Beit',
