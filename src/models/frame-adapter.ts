@@ -165,7 +165,11 @@ export class FrameAdapter extends Module {
 }
 
 /** Sequences of `frames` rows, one for each of `batch`. The first `tokenFrames` rows of each are not padding. */
-function framesWithPadding({ size, positions }: Sequences, frames: number, tokenFrames?: readonly number[]): Sequences {
+export function framesWithPadding(
+  { size, positions }: Sequences,
+  frames: number,
+  tokenFrames?: readonly number[],
+): Sequences {
   const all = Sequences.of(positions.device, Array<number>(size).fill(frames));
   if (tokenFrames === undefined || tokenFrames.every((count) => count === frames)) return all;
   const isToken = tokenFrames.map((count) => Array.from({ length: frames }, (_, i) => i < count));

@@ -177,6 +177,7 @@ export const families: Readonly<Record<string, Entry>> = {
   rt_detr: { load: async () => (await import('./families/rt-detr.js')).rtDetr },
   sam: { load: async () => (await import('./families/sam.js')).sam },
   segformer: { load: async () => (await import('./families/segformer.js')).segformer },
+  sew: { load: async () => (await import('./families/sew.js')).sew },
   siglip: { load: async () => (await import('./families/siglip.js')).siglip },
   siglip2: { load: async () => (await import('./families/siglip2.js')).siglip2 },
   siglip2_text_model: { load: async () => (await import('./families/siglip2.js')).siglip2TextModel },

@@ -25,6 +25,13 @@ export interface Frames {
   readonly batch: Sequences;
 }
 
+/** How many samples, or columns of features, a batch of sounds has. */
+export interface SoundSize {
+  readonly longest: number;
+  /** The number in each sound that is not padding. Null if none is padding. */
+  readonly counts: readonly number[] | null;
+}
+
 /** A model that reads samples of sound, or features of them, as frames, and encodes these as a whole. */
 export abstract class SoundModel extends PretrainedModel {
   abstract override readonly encoder: Stack;
@@ -53,8 +60,13 @@ export abstract class SoundModel extends PretrainedModel {
     return this.framesOf(count);
   }
 
+  /** Same for the samples of a sound that padding follows. */
+  protected ownEncodedFramesOf(count: number): number {
+    return this.encodedFramesOf(count);
+  }
+
   /** Changes the encoder's output before the head reads it. */
-  protected adapt(frames: Frames): Frames {
+  protected adapt(frames: Frames, _size: SoundSize): Frames {
     return frames;
   }
 
@@ -126,14 +138,13 @@ export abstract class SoundModel extends PretrainedModel {
 
   /** The encoder's adapted output for the sound among the inputs. Yields after each layer. */
   protected *hear(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Frames> {
-    const { x, batch } = this.#embed(inputs[this.soundInput], inputs.attentionMask);
-    return yield* this.#encode(x, batch, hiddenStates);
+    return yield* this.#encode(this.#embed(inputs[this.soundInput], inputs.attentionMask), hiddenStates);
   }
 
-  *#encode(x: Tensor, batch: Sequences, hiddenStates?: Tensor[]): Generator<unknown, Frames> {
+  *#encode({ x, batch, size }: Frames & { size: SoundSize }, hiddenStates?: Tensor[]): Generator<unknown, Frames> {
     yield;
     const y = yield* this.encoder.forwardInParts(x, batch, { hiddenStates });
-    return this.adapt({ x: this.endNorm?.forward(y) ?? y, batch });
+    return this.adapt({ x: this.endNorm?.forward(y) ?? y, batch }, size);
   }
 
   /** The sound as a tensor, [batch, samples] or [batch, columns, width]. Default: as it is given. */
@@ -144,7 +155,7 @@ export abstract class SoundModel extends PretrainedModel {
     throw new ArgumentError(`forward: ${name} is ${describeValue(sound)}, expected a tensor ${expected}`);
   }
 
-  #embed(sound: unknown, mask?: Rows): Frames {
+  #embed(sound: unknown, mask?: Rows): Frames & { size: SoundSize } {
     const { soundInput: name, featureWidth: width } = this;
     const values = this.columnsOf(sound);
     checkDType('forward', name, values, 'float32');
@@ -158,7 +169,7 @@ export abstract class SoundModel extends PretrainedModel {
       throw new ShapeError(`forward: ${shapes}, expected ${expected} with enough ${unit} for a frame`);
     }
     const { batch, counts } = this.#frames(size, this.encodedFramesOf(count), mask);
-    return { x: this.embedSound(values, batch, counts), batch };
+    return { x: this.embedSound(values, batch, counts), batch, size: { longest: count, counts } };
   }
 
   /** `frames` rows for each sound. Rows of padding are marked, and computed like the others. */
@@ -169,7 +180,7 @@ export abstract class SoundModel extends PretrainedModel {
     if (rows.length !== size)
       throw new ShapeError(`forward: attentionMask has ${rows.length} rows, ${this.soundInput} has ${size}`);
     const counts = rows.map((row) => Array.from(row).filter((mark) => mark !== 0).length);
-    const encodedCounts = counts.map((count) => this.encodedFramesOf(count));
+    const encodedCounts = counts.map((count) => Math.min(frames, this.ownEncodedFramesOf(count)));
     if (encodedCounts.every((count) => count === frames)) return { batch: all, counts };
     const isToken = encodedCounts.map((count) => Array.from({ length: frames }, (_, i) => i < count));
     return { batch: new Sequences(all.positions, all.lengths, all.counts, isToken), counts };
@@ -180,8 +191,7 @@ export abstract class SoundModel extends PretrainedModel {
   }
 
   protected override readSource(source: Tokens): Memory {
-    const embedded = this.#embed(source);
-    const { x, batch } = atOnce(this.#encode(embedded.x, embedded.batch));
+    const { x, batch } = atOnce(this.#encode(this.#embed(source)));
     return { hidden: x, batch };
   }
 

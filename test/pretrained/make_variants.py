@@ -369,6 +369,15 @@ CASES.update({
     "Hiera's patches, in squares": ("HieraModel", dict(hiera, masked_unit_attention=[False, True], depths=[2, 1], masked_unit_size=[4, 4]), dict(pixel_values=dict(shape=[1, 1, 8, 8])), ["last_hidden_state", "pooler_output"], None),
 })
 
+sew = {key: value for key, value in sound.items() if "tdnn" not in key and "xvector" not in key}
+CASES.update({
+    # The encoder reads three frames as one, of which the second sound has a part; the last frames are zero.
+    "SEW's letters": ("SEWForCTC", dict(sew, squeeze_factor=3, num_conv_pos_embeddings=3), dict(two_sounds, labels=[[3, 4], [5, -100]]), ["loss", "logits"], None),
+    "SEW's classes, without a projection": (
+        "SEWForSequenceClassification", dict(sew, conv_dim=[4, 8], feat_extract_norm="layer", conv_bias=True), dict(two_sounds, labels=[1, 2]), ["loss", "logits"], None,
+    ),
+})
+
 # Modules to which PEFT adds LoRA, by their names in memory.
 ADAPTERS = {
     "DeiT with a teacher": ["q_proj", "v_proj", "o_proj", "fc1", "fc2"],

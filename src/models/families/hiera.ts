@@ -135,8 +135,9 @@ class Hiera extends ImageModel {
 type Pair = readonly [number, number];
 
 /**
- * The place of each patch in a map, row by row. The first digit of a patch's index is its place in a square of patches,
- * the next one the place of that square in a square of squares, and so on `levels` times; then follow row and column.
+ * The place of each patch in a map, row by row. The first digit of a patch's index is its place in a square of patches.
+ * The next one is the place of that square in a square of squares, and so on, `levels` times. The last two digits are
+ * row and column.
  */
 function patchOrder([height, width]: Pair, [down, across]: Pair, levels: number): number[] {
   const count = height * width;

@@ -28,7 +28,7 @@ import type { Json, ModelConfig } from '../model-config.js';
 import { checkHead, type PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { CLASSIFYING, soundHead, soundHeadNames, WITHOUT_ADAPTER } from '../sound-heads.js';
-import { type Frames, SoundModel } from '../sound-model.js';
+import { type Frames, SoundModel, type SoundSize } from '../sound-model.js';
 import { SpecAugment } from '../spec-augment.js';
 import { XVectorHead, xVectorDefaults } from '../x-vector-head.js';
 
@@ -69,7 +69,7 @@ class ConvLayer extends Module {
  * Position embeddings from a grouped convolution over neighbouring frames. Weight normalization (Salimans & Kingma
  * 2016) splits its weights into a direction and a length for each tap. Batch normalization of the input can replace it.
  */
-class ConvPositions extends Module {
+export class ConvPositions extends Module {
   /** [taps], or null with `batchNorm`: `directions` are then the weights. */
   readonly lengths: Tensor | null;
   /** [dModel, dModel / groups, taps] */
@@ -77,6 +77,7 @@ class ConvPositions extends Module {
   /** [dModel] */
   readonly bias: Tensor;
   readonly batchNorm: BatchNorm | null;
+  readonly #stride: number;
 
   constructor(
     init: Initializer,
@@ -84,23 +85,25 @@ class ConvPositions extends Module {
     private readonly taps: number,
     private readonly groups: number,
     private readonly activation: Activation,
-    hasBatchNorm: boolean,
+    { hasBatchNorm = false, stride = 1 }: { readonly hasBatchNorm?: boolean; readonly stride?: number } = {},
   ) {
     super();
+    this.#stride = stride;
     this.batchNorm = hasBatchNorm ? new BatchNorm(init, dModel, { channelsLast: true }) : null;
     this.lengths = hasBatchNorm ? null : init.constant([taps], 1);
     this.directions = init.normal([dModel, dModel / groups, taps], 2 * (taps * dModel) ** -0.5);
     this.bias = init.constant([dModel], 0);
   }
 
-  /** `x` and the result: float32 [B, T, dModel]. */
+  /** float32 [B, T, dModel] → [B, T / stride, dModel], rounded down. */
   forward(x: Tensor): Tensor {
     const { taps, groups, bias } = this;
     const [time] = x.shape.slice(1) as [number];
     const normed = this.batchNorm?.forward(x) ?? x;
-    const y = conv1d(normed, this.#weight(), bias, { padding: Math.floor(taps / 2), groups, channelsLast: true });
+    const options = { stride: this.#stride, padding: Math.floor(taps / 2), groups, channelsLast: true };
+    const y = conv1d(normed, this.#weight(), bias, options);
     // With an even kernel size, the output is one frame too long.
-    return activate('ConvPositions', slice(y, 1, 0, time), this.activation); // [B, T, dModel]
+    return activate('ConvPositions', slice(y, 1, 0, Math.floor(time / this.#stride)), this.activation);
   }
 
   #weight(): Tensor {
@@ -158,7 +161,7 @@ const ADAPTED = ['data2vec-audio', 'wav2vec2', 'wav2vec2-conformer', 'wavlm'];
 export class Wav2Vec2 extends SoundModel {
   readonly featureLayers: readonly ConvLayer[];
   readonly featureNorm: LayerNorm | null;
-  readonly featureProjection: Linear;
+  readonly featureProjection: Linear | null;
   readonly featureDropout: Dropout;
   /** Makes position embeddings of frames. Null if only the layers know positions. */
   readonly positions: FramePositions | null;
@@ -183,7 +186,7 @@ export class Wav2Vec2 extends SoundModel {
     const channels = (config.list('conv_dim') as readonly number[]).at(-1) as number;
     const hasNorm = config.flag('feat_proj_layer_norm');
     this.featureNorm = hasNorm ? new LayerNorm(init, channels, config.number('layer_norm_eps')) : null;
-    this.featureProjection = new Linear(init, channels, dModel);
+    this.featureProjection = this.projects(channels, dModel) ? new Linear(init, channels, dModel) : null;
     this.featureDropout = dropout('feat_proj_dropout');
     this.positions = this.positionsOf(context);
     const isPre = config.flag('do_stable_layer_norm');
@@ -201,12 +204,17 @@ export class Wav2Vec2 extends SoundModel {
     this.layerWeights = isWeighted ? init.constant([states], 1 / states) : null;
   }
 
+  /** True if a projection turns features of the convolutions into those of the encoder. */
+  protected projects(_channels: number, _dModel: number): boolean {
+    return true;
+  }
+
   /** Makes the position embeddings. The constructor calls it. */
   protected positionsOf({ init, config }: FamilyContext): FramePositions | null {
     const [taps, groups] = [config.size('num_conv_pos_embeddings'), config.size('num_conv_pos_embedding_groups')];
     const isBatched = config.type === 'hubert' && config.flag('conv_pos_batch_norm');
     const activation = activationOf(config.text('feat_extract_activation'));
-    return new ConvPositions(init, config.size('hidden_size'), taps, groups, activation, isBatched);
+    return new ConvPositions(init, config.size('hidden_size'), taps, groups, activation, { hasBatchNorm: isBatched });
   }
 
   /** Returns a function that makes a layer. The constructor calls it. */
@@ -245,12 +253,17 @@ export class Wav2Vec2 extends SoundModel {
   }
 
   override framesOf(samples: number): number {
-    const frames = this.encodedFramesOf(samples);
+    const frames = this.featureFramesOf(samples);
     return this.adapter?.framesOf(frames) ?? frames;
   }
 
-  protected override encodedFramesOf(samples: number): number {
+  /** Returns the number of frames of the convolutions for a number of samples. */
+  protected featureFramesOf(samples: number): number {
     return this.featureLayers.reduce((size, layer) => layer.framesOf(size), samples);
+  }
+
+  protected override encodedFramesOf(samples: number): number {
+    return this.featureFramesOf(samples);
   }
 
   /** The directions of speakers are for training; graphs lack them. */
@@ -262,15 +275,20 @@ export class Wav2Vec2 extends SoundModel {
     return this.head instanceof XVectorHead ? this.head.voices(features, batch, labels) : null;
   }
 
-  protected override adapt(frames: Frames): Frames {
+  protected override adapt(frames: Frames, _size: SoundSize): Frames {
     return this.adapter?.forward(frames) ?? frames;
   }
 
-  protected override embedSound(values: Tensor, batch: Sequences): Tensor {
+  /** float32 [B, samples] → [B, frames, dModel]. */
+  protected extracted(values: Tensor): Tensor {
     const samples = values.reshape(...values.shape, 1); // [B, samples, 1]
     const frames = this.featureLayers.reduce((x, layer) => layer.forward(x), samples); // [B, frames, channels]
     const normed = this.featureNorm?.forward(frames) ?? frames;
-    const x = this.featureDropout.forward(this.featureProjection.forward(normed)); // [B, frames, dModel]
+    return this.featureDropout.forward(this.featureProjection?.forward(normed) ?? normed);
+  }
+
+  protected override embedSound(values: Tensor, batch: Sequences, _counts: readonly number[] | null): Tensor {
+    const x = this.extracted(values);
     const augmented = this.specAugment?.forward(x.reshape(batch.total, -1), batch).reshape(x.shape) ?? x;
     const mask = batch.tokenMask?.reshape(batch.size, batch.longest, 1);
     const visible = mask ? mul(augmented, mask) : augmented;

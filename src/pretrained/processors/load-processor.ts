@@ -42,6 +42,7 @@ const SAMPLED: readonly string[] = [
   'hubert',
   'moonshine',
   'moonshine_streaming',
+  'sew',
   'unispeech',
   'unispeech-sat',
   'wavlm',
