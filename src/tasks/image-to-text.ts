@@ -157,8 +157,10 @@ async function describe(
       try {
         const result = await model.generate(pixels as Tensor, { ...generate, signal });
         const texts: string[][] = batch.map(() => []);
+        const start = generate.decoderStartTokenId ?? model.startId;
+        const before = skipSpecial && start !== null ? [start] : []; // transformers shows it if it is a usual token
         for (const [i, tokens] of result.sequences.entries())
-          texts[result.inputs[i] as number]?.push(tokenizer.decode(tokens, { skipSpecial }));
+          texts[result.inputs[i] as number]?.push(tokenizer.decode([...before, ...tokens], { skipSpecial }));
         return texts;
       } finally {
         pixels.dispose();

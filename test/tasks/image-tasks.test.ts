@@ -109,10 +109,8 @@ describe('tasks of images', async () => {
   it('writes captions, and answers questions about documents', async () => {
     const files = await checkpoint('trocr', vit, { eos_token_id: null });
     await using caption = await pipeline('image-to-text', files, { device });
-    const text = expected.caption
-      .slice(1)
-      .map((id) => words[id])
-      .join(' ');
+    // The start token is shown, as in transformers, because it is not a special one here.
+    const text = expected.caption.map((id) => words[id]).join(' ');
     expect(await caption(picture, { max_new_tokens: 8 })).toEqual([{ generated_text: text }]);
     expect(await caption([picture, picture], { max_new_tokens: 8 })).toEqual(Array(2).fill([{ generated_text: text }]));
     await using answer = await pipeline('document-question-answering', files, { device });
