@@ -177,6 +177,11 @@ export function checkKnown<Options extends object>(
   throw unknownOption(op, unknown, known, otherNames);
 }
 
+/** Throws ArgumentError if an unknown option is one of `known` in another style, such as `max_tokens` for `maxTokens`. */
+export function checkStyle(op: string, unknown: string, known: readonly string[]): void {
+  if (known.some((name) => lettersOf(name) === lettersOf(unknown))) throw unknownOption(op, unknown, known);
+}
+
 function unknownOption(
   op: string,
   unknown: string,

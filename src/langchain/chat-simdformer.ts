@@ -11,14 +11,20 @@ import {
   createContentParser,
   createFunctionCallingParser,
 } from '@langchain/core/language_models/structured_output';
-import { AIMessage, AIMessageChunk, type BaseMessage, type UsageMetadata } from '@langchain/core/messages';
+import {
+  AIMessage,
+  AIMessageChunk,
+  type BaseMessage,
+  type MessageContent,
+  type UsageMetadata,
+} from '@langchain/core/messages';
 import { ChatGenerationChunk, type ChatResult } from '@langchain/core/outputs';
 import type { Runnable } from '@langchain/core/runnables';
 import { convertToOpenAITool } from '@langchain/core/utils/function_calling';
 import { toJsonSchema } from '@langchain/core/utils/json_schema';
 import type { ResponseFormat } from '../constrain/index.js';
-import { checkKnown, checkOptions } from '../core/check.js';
-import { type AnswerEnd, planAnswer, streamAnswer } from '../frameworks/answer.js';
+import { checkKnown, checkOptions, checkStyle } from '../core/check.js';
+import { type AnswerEnd, planAnswer, streamAnswer, tokenizerOf } from '../frameworks/answer.js';
 import { checkModel, LocalModels, type LocalModelsOptions, type ModelId, nameOf } from '../frameworks/local-models.js';
 import { type SamplingSettings, samplingKinds, samplingOf } from '../frameworks/sampling.js';
 import type { Tool, ToolChoice } from '../frameworks/tool-formats.js';
@@ -56,7 +62,15 @@ export interface ChatSimdformerCallOptions extends BaseChatModelCallOptions, Cha
   parallelToolCalls?: boolean | undefined;
   /** The format of the answer. Default: any text. */
   responseFormat?: ResponseFormat | undefined;
+  /** The same in OpenAI's form, which `providerStrategy` of LangChain's agents gives. */
+  response_format?: OpenAIFormat | undefined;
+  /** True refuses schemas of tools that cannot be enforced. False lets the model write any arguments. */
+  strict?: boolean | undefined;
 }
+
+type OpenAIFormat =
+  | { readonly type: 'text' | 'json_object' }
+  | { readonly type: 'json_schema'; readonly json_schema: { readonly schema?: Readonly<Record<string, unknown>> } };
 
 /**
  * A chat model on this machine.
@@ -73,6 +87,8 @@ export class ChatSimdformer extends BaseChatModel<ChatSimdformerCallOptions> {
   readonly #models: LocalModels;
   readonly #id: ModelId;
   readonly #settings: ChatSimdformerSettings;
+  /** The model in keys of LangChain's cache. A loaded model has no lasting name. */
+  readonly #cacheName: string;
 
   static override lc_name(): string {
     return 'ChatSimdformer';
@@ -87,6 +103,8 @@ export class ChatSimdformer extends BaseChatModel<ChatSimdformerCallOptions> {
     this.#models = new LocalModels(loadOptions);
     this.#id = model;
     this.#settings = pickSettings(settings);
+    const isNamed = typeof model === 'string' || model instanceof URL;
+    this.#cacheName = isNamed ? `${nameOf(model)} ${plainOptions(loadOptions)}` : crypto.randomUUID();
   }
 
   override _llmType(): string {
@@ -95,6 +113,19 @@ export class ChatSimdformer extends BaseChatModel<ChatSimdformerCallOptions> {
 
   override invocationParams(options?: this['ParsedCallOptions']): Record<string, unknown> {
     return { model: nameOf(this.#id), ...this.#settings, ...(options && pickSettings(options)) };
+  }
+
+  /** LangChain's cache keeps an answer by these. */
+  override _identifyingParams(): Record<string, unknown> {
+    return { model: this.#cacheName, ...this.#settings };
+  }
+
+  /** Counts the tokens of text, for `trimMessages` and others. Content that is not text counts as none. */
+  override async getNumTokens(content: MessageContent): Promise<number> {
+    const text =
+      typeof content === 'string' ? content : content.map((part) => ('text' in part ? part.text : '')).join('');
+    const { tokenizer } = await this.#models.chat(this.#id);
+    return (await tokenizerOf({ tokenizer }).encodeAsync(text, { addSpecial: false })).length;
   }
 
   override bindTools(
@@ -166,16 +197,19 @@ export class ChatSimdformer extends BaseChatModel<ChatSimdformerCallOptions> {
     options: this['ParsedCallOptions'],
   ): AsyncGenerator<AIMessageChunk, void, void> {
     options.signal?.throwIfAborted();
+    checkCall(options);
     const settings = { ...this.#settings, ...pickSettings(options) };
     const model = await this.#models.chat(this.#id);
     const plan = await planAnswer(model, {
       messages: templateMessages(messages),
-      tools: options.tools?.map(
-        (tool) => convertToOpenAITool(tool as Parameters<typeof convertToOpenAITool>[0]) as unknown as Tool,
-      ),
+      tools: options.tools?.map((tool) => {
+        const { strict } = options;
+        const converted = convertToOpenAITool(tool as Parameters<typeof convertToOpenAITool>[0]) as unknown as Tool;
+        return strict === undefined ? converted : { ...converted, strict };
+      }),
       toolChoice: choiceOf(options.tool_choice),
       parallel: options.parallelToolCalls,
-      format: options.responseFormat,
+      format: options.responseFormat ?? formatOf(options.response_format),
       stop: options.stop,
       variables: settings.variables,
       generation: { ...samplingOf(settings), ...settings.generation, signal: options.signal },
@@ -224,6 +258,11 @@ export class ChatSimdformer extends BaseChatModel<ChatSimdformerCallOptions> {
   }
 }
 
+/** Writes the options that are plain values. */
+function plainOptions(options: LocalModelsOptions = {}): string {
+  return JSON.stringify(Object.entries(options).filter(([, value]) => typeof value !== 'object'));
+}
+
 /** The field of messages. Its type is `never` in LangChain if a program has `exactOptionalPropertyTypes`. */
 const withUsage = (usage: UsageMetadata | undefined) =>
   (usage === undefined ? {} : { usage_metadata: usage }) as Record<never, never>;
@@ -255,6 +294,61 @@ const FIELDS = [
   'outputVersion',
 ] as const;
 
+/** Options of a call besides settings. */
+const CALL_OPTIONS: readonly string[] = [
+  'tools',
+  'tool_choice',
+  'parallelToolCalls',
+  'responseFormat',
+  'response_format',
+  'strict',
+  'stop',
+  'signal',
+] satisfies (keyof ChatSimdformerCallOptions)[];
+
+/** Options that LangChain and LangGraph pass to every model, and that are not for models or for those of one provider. */
+const PASSED_BY = [
+  'outputVersion',
+  'promptIndex',
+  'version',
+  'encoding',
+  'ls_structured_output_format',
+  'outputConfig',
+  'responseSchema',
+  'outputKeys',
+  'streamMode',
+  'store',
+  'writer',
+  'interrupt',
+  'context',
+  'interruptBefore',
+  'interruptAfter',
+  'checkpointDuring',
+  'durability',
+  'heartbeat',
+  'executionInfo',
+  'serverInfo',
+  'control',
+];
+
+const warned = new Set<string>();
+
+/**
+ * Throws ArgumentError for an option of a call that is one of ours in another style, such as `max_tokens`. Warns once
+ * of other unknown options: frameworks pass their own to every model.
+ */
+function checkCall(options: object): void {
+  const known = [...SETTINGS, ...CALL_OPTIONS];
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || known.includes(name) || PASSED_BY.includes(name) || warned.has(name)) continue;
+    checkStyle('ChatSimdformer', name, known);
+    warned.add(name);
+    console.warn(
+      `ChatSimdformer: there is no option ${name}, so it has no effect. Options of calls are ${known.join(', ')}`,
+    );
+  }
+}
+
 /** Returns the settings among options. Throws ArgumentError for settings of other kinds. */
 function pickSettings(options: ChatSimdformerSettings): ChatSimdformerSettings {
   const settings = Object.fromEntries(
@@ -264,6 +358,13 @@ function pickSettings(options: ChatSimdformerSettings): ChatSimdformerSettings {
 }
 
 const settingKinds = { ...samplingKinds, variables: 'object', generation: 'object' } as const;
+
+/** Returns the format of an answer, which is given in OpenAI's form. */
+function formatOf(wanted: OpenAIFormat | undefined): ResponseFormat | undefined {
+  if (wanted === undefined || wanted.type === 'text') return undefined;
+  const schema = wanted.type === 'json_schema' ? wanted.json_schema.schema : undefined;
+  return schema === undefined ? { type: 'json_object' } : { type: 'json_schema', schema };
+}
 
 /** `tool_choice` of LangChain, or of OpenAI. */
 function choiceOf(choice: ChatSimdformerCallOptions['tool_choice']): ToolChoice | undefined {

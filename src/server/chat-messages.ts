@@ -77,15 +77,18 @@ export const messages = array(message, { min: 1, max: MAX_MESSAGES });
 
 export const tools = optional(
   array(
-    object({
-      type: oneOf(['function']),
-      function: object({
-        name: string({ minLength: 1, maxLength: 64, pattern: '^[a-zA-Z0-9_-]+$' }),
-        description: optional(string()),
-        parameters: optional(anyObject),
-        strict: optional(boolean()),
+    tagged(
+      'type',
+      object({
+        type: oneOf(['function']),
+        function: object({
+          name: string({ minLength: 1, maxLength: 64, pattern: '^[a-zA-Z0-9_-]+$' }),
+          description: optional(string()),
+          parameters: optional(anyObject),
+          strict: optional(boolean()),
+        }),
       }),
-    }),
+    ),
     { max: 128 },
   ),
 );

@@ -1,15 +1,19 @@
 // An answer to a conversation, for all APIs that have conversations.
 
 import { AnswerReader, type SplitPiece } from './answer-reader.js';
+import type { TokenLogprobs } from './answer-text.js';
 import type { Usage } from './answers.js';
 import { type ChatRequest, startAnswer } from './chat-completions.js';
 import { recordUsage } from './completion-frame.js';
 import type { Call } from './endpoint.js';
 import { type ServedModel, textModelOf } from './served-model.js';
 
-/** A part of an answer. A call begins with its name, and pieces of its arguments follow. */
+/**
+ * A part of an answer. A call begins with its name, and pieces of its arguments follow. If log-probabilities are
+ * requested, those of all tokens are in parts of type 'text', whose text may be empty.
+ */
 export type Part =
-  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'text'; readonly text: string; readonly logprobs?: readonly TokenLogprobs[] }
   | { readonly type: 'reasoning'; readonly text: string }
   | { readonly type: 'call'; readonly id: string; readonly name: string }
   | { readonly type: 'arguments'; readonly text: string }
@@ -48,16 +52,21 @@ export async function converse(
       for await (const event of recordUsage(answers.events(), answers, call, served.id)) {
         times.prompt ||= Number(process.hrtime.bigint() - loaded);
         const isEnd = 'finishReason' in event;
-        yield* partsOf(isEnd ? reader.end() : reader.push(event.text));
+        if (isEnd) yield* partsOf(reader.end(), []);
+        else yield* partsOf(reader.push(event.text), event.logprobs);
         if (isEnd) yield { type: 'end', reason: event.finishReason, stop: event.stop };
       }
     },
   };
 }
 
-function* partsOf({ reasoning, content, deltas }: SplitPiece): Generator<Part> {
+function* partsOf(
+  { reasoning, content, deltas }: SplitPiece,
+  logprobs: readonly TokenLogprobs[],
+): Generator<Part, void, void> {
   if (reasoning !== '') yield { type: 'reasoning', text: reasoning };
-  if (content !== '') yield { type: 'text', text: content };
+  if (logprobs.length > 0) yield { type: 'text', text: content, logprobs };
+  else if (content !== '') yield { type: 'text', text: content };
   for (const { id, function: called } of deltas) {
     if (id !== undefined) yield { type: 'call', id, name: called.name ?? '' };
     if (called.arguments !== '') yield { type: 'arguments', text: called.arguments };
@@ -80,21 +89,26 @@ export interface WholeAnswer {
   readonly reasoningTokens: number;
   readonly reason: 'stop' | 'length';
   readonly stop: string | null;
+  /** Of all tokens, if they were requested. */
+  readonly logprobs: readonly TokenLogprobs[];
 }
 
 /** Waits for the whole answer. */
 export async function wholeAnswer(conversation: Conversation): Promise<WholeAnswer> {
   const answer = { text: '', reasoning: '', reason: 'stop' as 'stop' | 'length', stop: null as string | null };
   const calls: { id: string; name: string; arguments: string }[] = [];
+  const logprobs: TokenLogprobs[] = [];
   let reasoningTokens = 0;
   for await (const part of conversation.parts()) {
-    if (part.type === 'text') answer.text += part.text;
-    else if (part.type === 'reasoning') {
+    if (part.type === 'text') {
+      answer.text += part.text;
+      logprobs.push(...(part.logprobs ?? []));
+    } else if (part.type === 'reasoning') {
       answer.reasoning += part.text;
       reasoningTokens = conversation.usage.completion;
     } else if (part.type === 'call') calls.push({ id: part.id, name: part.name, arguments: '' });
     else if (part.type === 'arguments') (calls.at(-1) as { arguments: string }).arguments += part.text;
     else Object.assign(answer, { reason: part.reason, stop: part.stop });
   }
-  return { ...answer, calls, reasoningTokens };
+  return { ...answer, calls, reasoningTokens, logprobs };
 }

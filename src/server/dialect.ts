@@ -103,9 +103,9 @@ export const OLLAMA: Dialect = {
 };
 
 /** Cohere reads the message at the top. Jina's clients read OpenAI's form. */
-export const RERANK: Dialect = {
+export const COHERE: Dialect = {
   ...OPENAI,
-  errorName: 'RerankError',
+  errorName: 'CohereError',
   errorSchema: { allOf: [error, shape({ message: text })] },
   errorBody: ({ body, message }) => ({ message, ...body }),
 };

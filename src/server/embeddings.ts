@@ -166,7 +166,7 @@ function truncated(vector: Float32Array, dimensions: number): Float32Array {
 }
 
 /** Encodes a vector as little-endian float32 in base64, which OpenAI's clients expect. */
-function base64(vector: Float32Array): string {
+export function base64(vector: Float32Array): string {
   const bytes = Buffer.alloc(vector.length * 4);
   for (const [i, value] of vector.entries()) bytes.writeFloatLE(value, 4 * i);
   return bytes.toString('base64');

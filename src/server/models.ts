@@ -4,10 +4,20 @@ import { constant, listOf, model, shape, text } from './openapi-schemas.js';
 
 const OWNER = 'simdformer';
 
-/** A model by a name: its own, or `model:adapter`. `status` is llama.cpp's. */
-const described = ({ created, state }: ModelEntry, id: string) => {
-  return { id, object: 'model', created, owned_by: OWNER, status: { value: state } };
-};
+/**
+ * A model by a name: its own, or `model:adapter`. `status` is llama.cpp's. `type`, `display_name` and `created_at` are
+ * Anthropic's.
+ */
+const described = ({ created, state }: ModelEntry, id: string) => ({
+  id,
+  object: 'model',
+  created,
+  owned_by: OWNER,
+  status: { value: state },
+  type: 'model',
+  display_name: id,
+  created_at: new Date(created * 1000).toISOString(),
+});
 
 export function listModels(models: ModelPool): Endpoint {
   return endpoint({
@@ -15,10 +25,19 @@ export function listModels(models: ModelPool): Endpoint {
     path: '/v1/models',
     operationId: 'listModels',
     summary: 'Lists the models, in memory or not.',
-    response: shape({ object: constant('list'), data: listOf(model) }),
-    handle: async () => ({
-      json: { object: 'list', data: models.names.map((name) => described(models.entry(name), name)) },
+    response: shape({
+      object: constant('list'),
+      data: listOf(model),
+      has_more: { const: false },
+      first_id: text,
+      last_id: text,
     }),
+    async handle() {
+      const { names } = models;
+      const data = names.map((name) => described(models.entry(name), name));
+      // Anthropic's clients read pages.
+      return { json: { object: 'list', data, has_more: false, first_id: names[0], last_id: names.at(-1) } };
+    },
   });
 }
 

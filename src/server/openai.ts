@@ -9,6 +9,7 @@ import type { LoadedModel } from '../pretrained/index.js';
 import { PromptImages } from '../tasks/prompt-images.js';
 import { anthropicMessages, countMessageTokens } from './anthropic-messages.js';
 import { chatCompletions, hasTemplate } from './chat-completions.js';
+import { cohereEmbed } from './cohere-embed.js';
 import { completions } from './completions.js';
 import type { Dialect } from './dialect.js';
 import { embeddings } from './embeddings.js';
@@ -36,7 +37,7 @@ import { nameOf } from './schema.js';
 import { speech } from './speech.js';
 import { statusPage } from './status-page.js';
 import { Tracing } from './tracing.js';
-import { transcriptions } from './transcriptions.js';
+import { transcriptions, translations } from './transcriptions.js';
 
 export interface OpenAIOptions {
   /**
@@ -204,8 +205,10 @@ function endpointsOf(models: ModelPool, isClosing: () => boolean): Endpoint[] {
     countMessageTokens(chats),
     rerank(models, '1'),
     rerank(models, '2'),
+    cohereEmbed(models),
     ...ollama(models, chats),
     transcriptions(models),
+    translations(models),
     speech(models),
     ...pipelines(models),
     listModels(models),

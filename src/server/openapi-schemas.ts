@@ -26,6 +26,9 @@ export const model = shape({
   created: count,
   owned_by: text,
   status: shape({ value: { enum: ['unloaded', 'loading', 'loaded'] } }),
+  type: constant('model'),
+  display_name: text,
+  created_at: text,
 });
 
 const tokenLogprob = { token: text, logprob: { type: 'number' }, bytes: nullable(listOf(count)) };

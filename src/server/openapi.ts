@@ -1,6 +1,6 @@
 // The OpenAPI document of the server.
 
-import { ANTHROPIC, OLLAMA, OPENAI, RERANK } from './dialect.js';
+import { ANTHROPIC, COHERE, OLLAMA, OPENAI } from './dialect.js';
 import type { Endpoint } from './endpoint.js';
 import { shape, text } from './openapi-schemas.js';
 import { type JsonSchema, jsonOf } from './schema.js';
@@ -52,7 +52,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
 };
 
 /** The forms of errors. */
-const DIALECTS = [OPENAI, ANTHROPIC, OLLAMA, RERANK];
+const DIALECTS = [OPENAI, ANTHROPIC, OLLAMA, COHERE];
 
 export function openApiDocument(endpoints: readonly Endpoint[], hasKeys: boolean, version: string): JsonSchema {
   const paths: Record<string, Record<string, unknown>> = {};

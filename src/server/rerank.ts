@@ -1,7 +1,7 @@
 // Documents by their relevance to a query, by the fields of Cohere, Jina and vLLM.
 
 import { randomUUID } from 'node:crypto';
-import { RERANK } from './dialect.js';
+import { COHERE } from './dialect.js';
 import { type Endpoint, endpoint } from './endpoint.js';
 import { ApiError } from './errors.js';
 import type { ModelPool } from './model-pool.js';
@@ -48,7 +48,7 @@ export function rerank(models: ModelPool, version: '1' | '2'): Endpoint {
     path: `/v${version}/rerank`,
     operationId: version === '1' ? 'createRerank' : 'createRerankV2',
     summary: 'Ranks documents by how well they answer a query.',
-    dialect: RERANK,
+    dialect: COHERE,
     body: rerankBody(nameOf(models.namesOf(({ ranker }) => ranker !== null))),
     response,
     async handle({ body, client, signal, use }) {

@@ -57,6 +57,16 @@ const transcriptionBody = (model: Schema<string>) =>
     'timestamp_granularities[]': field(array(oneOf(['segment', 'word']), { min: 1, max: 2 })),
   });
 
+/** A translation to English. Its language and its times of words are no choices at OpenAI. */
+const translationBody = (model: Schema<string>) =>
+  object({
+    model,
+    file: soundFile,
+    response_format: field(oneOf(FORMATS)),
+    temperature: field(numeral({ min: 0, max: 1 })),
+    prompt: field(string({ maxLength: 4096 })),
+  });
+
 export function transcriptions(models: ModelPool): Endpoint {
   const name = nameOf(models.namesOf(({ transcriber }) => transcriber !== null));
   return endpoint({
@@ -66,32 +76,54 @@ export function transcriptions(models: ModelPool): Endpoint {
     summary: 'Transcribes a recording.',
     body: transcriptionBody(name),
     isForm: true,
-    response: shape(
-      {
-        text,
-        task: { const: 'transcribe' },
-        language: nullable(text),
-        duration: seconds,
-        segments: listOf(segment),
-        words: listOf(shape({ word: text, start: seconds, end: seconds })),
-      },
-      ['task', 'language', 'duration', 'segments', 'words'],
-    ),
+    response: transcript('transcribe'),
     texts: ['text/plain', 'text/vtt'],
     streams: true,
-    handle: transcribe,
+    handle: (call) => transcribe(call, 'transcribe'),
   });
 }
 
+export function translations(models: ModelPool): Endpoint {
+  const name = nameOf(models.namesOf(({ transcriber }) => transcriber?.isWhisper === true));
+  return endpoint({
+    method: 'post',
+    path: '/v1/audio/translations',
+    operationId: 'createTranslation',
+    summary: 'Translates a recording to English.',
+    body: translationBody(name),
+    isForm: true,
+    response: transcript('translate'),
+    texts: ['text/plain', 'text/vtt'],
+    handle: (call) => transcribe(call as Call<Body>, 'translate'),
+  });
+}
+
+type Task = 'transcribe' | 'translate';
+
+const transcript = (task: Task) =>
+  shape(
+    {
+      text,
+      task: { const: task },
+      language: nullable(text),
+      duration: seconds,
+      segments: listOf(segment),
+      words: listOf(shape({ word: text, start: seconds, end: seconds })),
+    },
+    ['task', 'language', 'duration', 'segments', 'words'],
+  );
+
 type Body = Read<ReturnType<typeof transcriptionBody>>;
 
-async function transcribe({ body, client, signal, use }: Call<Body>): Promise<Reply> {
+async function transcribe({ body, client, signal, use }: Call<Body>, task: Task): Promise<Reply> {
   const served = await use(body.model);
   const { transcriber } = served;
   if (!transcriber)
     throw new ApiError(400, `The model '${served.id}' does not transcribe speech`, 'unsupported_model', 'model');
+  if (task === 'translate' && !transcriber.isWhisper)
+    throw new ApiError(400, `The model '${served.id}' does not translate speech`, 'unsupported_model', 'model');
   const recording = await recordingOf(new Uint8Array(await body.file.arrayBuffer()), signal);
-  const options = optionsOf(body, transcriber);
+  const options = { ...optionsOf(body, transcriber), ...(task === 'translate' ? { task } : {}) };
   const recognize: Recognize = (timestamps, more = {}) =>
     transcriber.transcribe(
       recording,
@@ -100,7 +132,7 @@ async function transcribe({ body, client, signal, use }: Call<Body>): Promise<Re
       signal,
     );
   const { stream, response_format: format = 'json' } = body;
-  if (!stream) return reply(recognize, format, durationOf(recording), body['timestamp_granularities[]']);
+  if (!stream) return reply(recognize, format, task, durationOf(recording), body['timestamp_granularities[]']);
   if (format !== 'json') throw new ApiError(400, "'stream' is for 'response_format' json", 'invalid_value', 'stream');
   return { events: deltas(recognize) };
 }
@@ -131,10 +163,11 @@ function checkAbilities(body: Body, { isWhisper, hasWordTimes }: Transcriber): v
 async function reply(
   recognize: Recognize,
   format: (typeof FORMATS)[number],
+  task: Task,
   duration: number,
   wanted: readonly ('segment' | 'word')[] = ['segment'],
 ): Promise<Reply> {
-  if (format === 'verbose_json') return { json: await verboseTranscript(recognize, duration, wanted) };
+  if (format === 'verbose_json') return { json: { task, ...(await verboseTranscript(recognize, duration, wanted)) } };
   if (format === 'json' || format === 'text') {
     const spoken = (await recognize(false)).text.trim();
     return format === 'json' ? { json: { text: spoken } } : { text: `${spoken}\n`, type: 'text/plain' };
@@ -178,7 +211,6 @@ async function verboseTranscript(
   const { text: spoken, chunks } = (withSegments ?? withWords) as Awaited<ReturnType<Recognize>>;
   const words = segmentsOf(withWords?.chunks, duration).map(({ text, ...times }) => ({ word: text.trim(), ...times }));
   return {
-    task: 'transcribe',
     language: chunks?.[0]?.language ?? null,
     duration,
     text: spoken.trim(),

@@ -1,4 +1,5 @@
 // The adapter for LangChain, by the real package. LangChain's standard tests are not published; these cover what they ask.
+import { InMemoryCache } from '@langchain/core/caches';
 import {
   AIMessage,
   type BaseMessage,
@@ -10,9 +11,14 @@ import {
 import { StringOutputParser } from '@langchain/core/output_parsers';
 import { ChatPromptTemplate } from '@langchain/core/prompts';
 import { tool } from '@langchain/core/tools';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
-import { ChatSimdformer, SimdformerEmbeddings, SimdformerRerank } from '../../src/langchain/index.js';
+import {
+  ChatSimdformer,
+  type ChatSimdformerFields,
+  SimdformerEmbeddings,
+  SimdformerRerank,
+} from '../../src/langchain/index.js';
 import { pipeline } from '../../src/tasks/index.js';
 import { type SmallModels, smallModels, storyAfter } from './small-models.js';
 
@@ -122,6 +128,45 @@ describe('ChatSimdformer', () => {
     new ChatSimdformer({ model: 'm', tags: ['a'], verbose: false, maxRetries: 1 });
   });
 
+  it('refuses options of calls in another style, and warns of unknown ones', async () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => {});
+    try {
+      await expect(chat.invoke(prompt, { max_tokens: 3 } as object)).rejects.toThrow(
+        /max_tokens: it is maxTokens here/,
+      );
+      const bound = chat.withConfig({ temprature: 1, store: {} } as object);
+      expect([(await bound.invoke(prompt)).text, (await bound.invoke(prompt)).text]).toEqual([story, story]);
+      expect(warn.mock.calls).toEqual([[expect.stringMatching(/no option temprature, so it has no effect/)]]);
+    } finally {
+      warn.mockRestore();
+    }
+  });
+
+  it('shares a cache only with models of equal settings', async () => {
+    const cache = new InMemoryCache();
+    const model = models.folder;
+    const loadOptions = { device: models.device };
+    const ask = async (fields: Partial<ChatSimdformerFields>) => {
+      const own = new ChatSimdformer({ model, loadOptions, cache, ...settings, ...fields });
+      const { text } = await own.invoke(prompt);
+      await own.dispose();
+      return text;
+    };
+    const lookedUp = vi.spyOn(cache, 'lookup');
+    expect([await ask({}), await ask({})]).toEqual([story, story]);
+    const found = await Promise.all(lookedUp.mock.results.map(({ value }) => value));
+    expect(found.map((generations) => generations !== null)).toEqual([false, true]);
+    expect(story.startsWith(await ask({ maxTokens: 4 }))).toBe(true);
+    expect(await ask({ maxTokens: 4 })).not.toBe(story);
+    expect(await ask({ model: models.writer })).not.toBe(story);
+  });
+
+  it('counts tokens by its own tokenizer', async () => {
+    const { length } = models.stories.tokenizer!.encode(prompt, { addSpecial: false });
+    expect(await chat.getNumTokens(prompt)).toBe(length);
+    expect(await chat.getNumTokens([{ type: 'text', text: prompt }])).toBe(length);
+  });
+
   it('refuses images', async () => {
     const image = { type: 'image_url', image_url: { url: 'data:image/png;base64,AA==' } };
     await expect(chat.invoke([new HumanMessage({ content: [image] })])).rejects.toThrow(/'image_url', expected text/);
@@ -167,6 +212,18 @@ describe('tools', () => {
     expect(shape.parse(parsed)).toEqual(parsed);
     expect(usageOf(message)!.output_tokens).toBeGreaterThan(5);
   });
+});
+
+it('formats are also given as providerStrategy of agents gives them', async () => {
+  const writer = new ChatSimdformer({ model: models.writer, temperature: 1, seed: 3, maxTokens: 160 });
+  const wanted = z.object({ legs: z.int().min(0).max(9) });
+  const schema = z.toJSONSchema(wanted);
+  const answers = await Promise.all([
+    writer.invoke('A cat', { response_format: { type: 'json_schema', json_schema: { schema } } }),
+    writer.invoke('A cat', { responseFormat: { type: 'json_schema', schema } }),
+  ]);
+  for (const { text } of answers) expect(wanted.safeParse(JSON.parse(text)).success).toBe(true);
+  expect(answers[0].text).toBe(answers[1].text);
 });
 
 describe('SimdformerEmbeddings', () => {

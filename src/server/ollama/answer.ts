@@ -1,5 +1,6 @@
 // Answers of Ollama's API, as a whole or line by line.
 
+import type { TokenLogprobs } from '../answer-text.js';
 import { type Conversation, type ConversationRequest, converse, type WholeCall, wholeAnswer } from '../conversation.js';
 import type { Call, Reply } from '../endpoint.js';
 import { keepAliveOf } from '../keep-alive.js';
@@ -31,13 +32,18 @@ export async function answer(
     ...rest,
   });
   if (stream) return { events: lines(conversation, start, line) };
-  const { text: content, reasoning, calls, reason } = await wholeAnswer(conversation);
+  const { text: content, reasoning, calls, reason, logprobs } = await wholeAnswer(conversation);
   const fields = {
     content,
     ...(reasoning === '' ? {} : { thinking: reasoning }),
     ...(calls.length === 0 ? {} : { tool_calls: calls.map(callOf) }),
   };
-  return { json: line(fields, end(conversation, start, reason)) };
+  return { json: line(fields, { ...end(conversation, start, reason), ...logprobsOf(logprobs) }) };
+}
+
+/** Returns the field of log-probabilities, which is absent if there are none. */
+function logprobsOf(logprobs: readonly TokenLogprobs[] = []) {
+  return logprobs.length === 0 ? {} : { logprobs };
 }
 
 function callOf({ id, name, arguments: args }: WholeCall, index: number) {
@@ -51,7 +57,7 @@ async function* lines(
 ): AsyncGenerator<object, void, void> {
   const calls: { id: string; name: string; arguments: string }[] = [];
   for await (const part of conversation.parts()) {
-    if (part.type === 'text') yield line({ content: part.text }, { done: false });
+    if (part.type === 'text') yield line({ content: part.text }, { done: false, ...logprobsOf(part.logprobs) });
     else if (part.type === 'reasoning') yield line({ content: '', thinking: part.text }, { done: false });
     else if (part.type === 'call') calls.push({ id: part.id, name: part.name, arguments: '' });
     else if (part.type === 'arguments') (calls.at(-1) as { arguments: string }).arguments += part.text;

@@ -72,6 +72,8 @@ export const shared = {
   options,
   format,
   stream: optional(boolean('Default: true.')),
+  logprobs: optional(boolean()),
+  top_logprobs: optional(integer({ min: 0, max: 20 })),
   think: optional(anyOf('true, false or an effort', boolean(), oneOf(['low', 'medium', 'high']))),
   keep_alive: optional(
     withJson(

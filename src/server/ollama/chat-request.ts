@@ -12,6 +12,8 @@ export function requestOf({
   options: modelOptions,
   format: wanted,
   think,
+  logprobs,
+  top_logprobs,
 }: ChatBody): ConversationRequest {
   const {
     num_predict: max,
@@ -20,34 +22,46 @@ export function requestOf({
   } = (modelOptions ?? {}) as Partial<NonNullable<ChatBody['options']>>;
   const choosing = ['temperature', 'top_k', 'top_p', 'min_p', 'typical_p', 'seed', 'stop'];
   const known = [...choosing, 'presence_penalty', 'frequency_penalty'];
-  let calls = 0;
-  let answered = 0;
   return {
     ...Object.fromEntries(Object.entries(sampling).filter(([name]) => known.includes(name))),
     repetition_penalty: repeat_penalty,
     model,
-    // Calls may have no ids in Ollama's API; then results answer them in order.
-    messages: messages.map(({ role, content = '', thinking, tool_calls, tool_name, tool_call_id }) => ({
-      role,
-      content,
-      ...(thinking === undefined ? {} : { reasoning_content: thinking }),
-      ...(tool_name === undefined ? {} : { name: tool_name }),
-      ...(role === 'tool' ? { tool_call_id: tool_call_id ?? `call${answered++}` } : {}),
-      ...(tool_calls === undefined || tool_calls.length === 0
-        ? {}
-        : {
-            tool_calls: tool_calls.map(({ id, function: called }) => ({
-              id: id ?? `call${calls++}`,
-              type: 'function',
-              function: { name: called.name, arguments: JSON.stringify(called.arguments) },
-            })),
-          }),
-    })),
+    messages: messagesOf(messages),
     tools,
+    logprobs,
+    top_logprobs,
     max_tokens: max !== undefined && max > 0 ? max : undefined,
     response_format: formatOf(wanted),
     chat_template_kwargs: typeof think === 'boolean' ? { enable_thinking: think } : effortVariables(think),
   } as unknown as ConversationRequest;
+}
+
+/**
+ * Converts messages. Calls and results may have no ids in Ollama's API. A result without one answers the first open
+ * call of its tool, or else the first open call. As at Ollama, a result may also answer no call.
+ */
+function messagesOf(messages: ChatBody['messages']): object[] {
+  let count = 0;
+  const open: { id: string; name: string }[] = [];
+  const answered = (tool: string | undefined) =>
+    (open.find(({ name }) => name === tool) ?? open[0])?.id ?? `call${count++}`;
+  return messages.map(({ role, content = '', thinking, tool_calls: calls = [], tool_name, tool_call_id }) => {
+    const tool_calls = calls.map(({ id = `call${count++}`, function: { name, arguments: args } }) => {
+      open.push({ id, name });
+      return { id, type: 'function', function: { name, arguments: JSON.stringify(args) } };
+    });
+    const result = role === 'tool' ? (tool_call_id ?? answered(tool_name)) : undefined;
+    const index = open.findIndex(({ id }) => id === result);
+    if (index >= 0) open.splice(index, 1);
+    return {
+      role,
+      content,
+      ...(thinking === undefined ? {} : { reasoning_content: thinking }),
+      ...(tool_name === undefined ? {} : { name: tool_name }),
+      ...(result === undefined ? {} : { tool_call_id: result }),
+      ...(tool_calls.length === 0 ? {} : { tool_calls }),
+    };
+  });
 }
 
 function formatOf(wanted: ChatBody['format']) {

@@ -1,5 +1,6 @@
 // Descriptions of models in Ollama's API.
 
+import { createHash } from 'node:crypto';
 import type { ModelEntry, ModelPool } from '../model-pool.js';
 import type { ServedModel } from '../served-model.js';
 
@@ -7,7 +8,9 @@ import type { ServedModel } from '../served-model.js';
 export function tagOf(models: ModelPool, name: string) {
   const { created, bytes, served } = models.entry(name);
   const time = new Date(created * 1000).toISOString();
-  return { name, model: name, modified_at: time, size: bytes, digest: '', details: detailsOf(served) };
+  // Files are not read to make a digest. A model of a running server does not change.
+  const digest = createHash('sha256').update(`${name}\n${created}`).digest('hex');
+  return { name, model: name, modified_at: time, size: bytes, digest, details: detailsOf(served) };
 }
 
 /**

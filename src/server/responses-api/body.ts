@@ -89,13 +89,16 @@ const item = anyOf(
   }),
 );
 
-const tool = object({
-  type: oneOf(['function']),
-  name: string({ minLength: 1, maxLength: 64, pattern: '^[a-zA-Z0-9_-]+$' }),
-  description: optional(string()),
-  parameters: optional(anyObject),
-  strict: optional(boolean()),
-});
+const tool = tagged(
+  'type',
+  object({
+    type: oneOf(['function']),
+    name: string({ minLength: 1, maxLength: 64, pattern: '^[a-zA-Z0-9_-]+$' }),
+    description: optional(string()),
+    parameters: optional(anyObject),
+    strict: optional(boolean()),
+  }),
+);
 
 const format = tagged(
   'type',
@@ -110,44 +113,52 @@ const format = tagged(
   }),
 );
 
-/** The body of `/v1/responses`. `model` names the models for conversations. */
+/** The fields that make the prompt. `model` names the models for conversations. */
+const promptFields = (model: Schema<string>) => ({
+  model,
+  input: anyOf('text, or an array of items', string({ minLength: 1 }), array(item, { min: 1, max: 2048 })),
+  instructions: optional(string()),
+  previous_response_id: optional(string(ID)),
+  tools: optional(array(tool, { max: 128 })),
+  tool_choice: optional(
+    anyOf(
+      "one of none, auto, required, or an object like { type: 'function', name }",
+      oneOf(['none', 'auto', 'required']),
+      object({ type: oneOf(['function']), name: string({ minLength: 1, maxLength: 64 }) }),
+    ),
+  ),
+  parallel_tool_calls: optional(boolean()),
+  text: optional(object({ format: optional(format), verbosity: refusedField('say it in a message') })),
+  reasoning: optional(
+    object({
+      effort: optional(oneOf(EFFORTS)),
+      summary: optional(oneOf(['auto', 'concise', 'detailed'])),
+    }),
+  ),
+  truncation: optional(oneOf(['disabled'])),
+  conversation: refusedField("give 'previous_response_id'"),
+});
+
+/** The body of `/v1/responses/input_tokens`. */
+export const inputTokensBody = (model: Schema<string>) => object(promptFields(model));
+
+/** The body of `/v1/responses`. */
 export const responseBody = (model: Schema<string>) =>
   object({
-    model,
-    input: anyOf('text, or an array of items', string({ minLength: 1 }), array(item, { min: 1, max: 2048 })),
-    instructions: optional(string()),
-    previous_response_id: optional(string(ID)),
+    ...promptFields(model),
     max_output_tokens: optional(integer({ min: 1, max: 2 ** 31 - 1 })),
     temperature: fieldOf('temperature'),
     top_p: fieldOf('topP'),
     stream: optional(boolean()),
     stream_options: optional(object({ include_obfuscation: optional(boolean()) })),
     store: optional(boolean('False forgets the response at once. Default: true.')),
-    tools: optional(array(tool, { max: 128 })),
-    tool_choice: optional(
-      anyOf(
-        "one of none, auto, required, or an object like { type: 'function', name }",
-        oneOf(['none', 'auto', 'required']),
-        object({ type: oneOf(['function']), name: string({ minLength: 1, maxLength: 64 }) }),
-      ),
-    ),
-    parallel_tool_calls: optional(boolean()),
-    text: optional(object({ format: optional(format), verbosity: refusedField('say it in a message') })),
-    reasoning: optional(
-      object({
-        effort: optional(oneOf(EFFORTS)),
-        summary: optional(oneOf(['auto', 'concise', 'detailed'])),
-      }),
-    ),
     metadata: optional(record(string({ maxLength: 512 }), { max: 16 })),
     include: optional(array(string(), { max: 16 })),
-    truncation: optional(oneOf(['disabled'])),
     user: optional(string({ maxLength: 512 })),
     safety_identifier: optional(string({ maxLength: 512 })),
     prompt_cache_key: optional(string({ maxLength: 512 })),
     service_tier: optional(oneOf(['auto', 'default'])),
     background: optional(oneOf([false])),
-    conversation: refusedField("give 'previous_response_id'"),
     prompt: refusedField("give 'input'"),
     max_tool_calls: refusedField('tools are called by the client'),
     top_logprobs: refusedField('use /v1/chat/completions'),

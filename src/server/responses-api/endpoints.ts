@@ -1,12 +1,14 @@
 // OpenAI's Responses API.
 
+import { type ChatRequest, promptTokens } from '../chat-completions.js';
 import { converse, wholeAnswer } from '../conversation.js';
 import { RESPONSES } from '../dialect.js';
 import { type Endpoint, endpoint } from '../endpoint.js';
 import { constant, count, listOf, nullable, shape, text } from '../openapi-schemas.js';
 import type { Schema } from '../schema.js';
+import { textModelOf } from '../served-model.js';
 import { ResponseAnswer } from './answer.js';
-import { responseBody } from './body.js';
+import { inputTokensBody, type ResponseRequest, responseBody } from './body.js';
 import { checkOutputs, inputItems, messagesOf, requestOf } from './chat-request.js';
 import { ResponseStore } from './response-store.js';
 
@@ -24,7 +26,7 @@ const RESPONSE = shape({
 /** The endpoints of responses, which share what is kept of them. */
 export function responses(name: Schema<string>): Endpoint[] {
   const store = new ResponseStore();
-  return [createResponse(name, store), ...keptResponses(store)];
+  return [countTokens(name, store), createResponse(name, store), ...keptResponses(store)];
 }
 
 function keptResponses(store: ResponseStore): Endpoint[] {
@@ -68,6 +70,32 @@ function keptResponses(store: ResponseStore): Endpoint[] {
   ];
 }
 
+function countTokens(name: Schema<string>, store: ResponseStore): Endpoint {
+  return endpoint({
+    method: 'post',
+    path: '/v1/responses/input_tokens',
+    operationId: 'countInputTokens',
+    summary: 'Counts the tokens of a prompt, by the Responses API.',
+    dialect: RESPONSES,
+    body: inputTokensBody(name),
+    response: shape({ object: constant('response.input_tokens'), input_tokens: count }),
+    async handle(call) {
+      const body = call.body as ResponseRequest;
+      const chat = requestOf(body, wholeInput(body, store, call.prefixScope)) as ChatRequest;
+      const textModel = textModelOf(await call.use(body.model));
+      const tokens = await promptTokens({ ...call, body: chat }, textModel);
+      return { json: { object: 'response.input_tokens', input_tokens: tokens } };
+    },
+  });
+}
+
+/** Returns the messages of a request, after those of the response that it continues. Throws ApiError 400 and 404. */
+function wholeInput({ previous_response_id: id, input }: ResponseRequest, store: ResponseStore, scope: string) {
+  const messages = [...(id ? store.get(id, scope).messages : []), ...messagesOf(input)];
+  checkOutputs(messages);
+  return messages;
+}
+
 function createResponse(name: Schema<string>, store: ResponseStore): Endpoint {
   return endpoint({
     method: 'post',
@@ -85,9 +113,7 @@ function createResponse(name: Schema<string>, store: ResponseStore): Endpoint {
     streams: true,
     async handle(call) {
       const { body, prefixScope } = call;
-      const before = body.previous_response_id ? store.get(body.previous_response_id, prefixScope).messages : [];
-      const messages = [...before, ...messagesOf(body.input)];
-      checkOutputs(messages);
+      const messages = wholeInput(body, store, prefixScope);
       const conversation = await converse(call, requestOf(body, messages));
       const answer = new ResponseAnswer(conversation, call);
       const keep = () => {
