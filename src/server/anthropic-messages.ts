@@ -1,6 +1,7 @@
 // Anthropic's Messages API.
 
 import { randomUUID } from 'node:crypto';
+import { appliedEdits, checkEdits, contextManagement } from './anthropic-context.js';
 import { type ChatRequest, promptTokens } from './chat-completions.js';
 import { type Conversation, type ConversationRequest, converse, wholeAnswer } from './conversation.js';
 import { ANTHROPIC } from './dialect.js';
@@ -137,6 +138,7 @@ const promptFields = (model: Schema<string>) => ({
   output_config: optional(object({ format: optional(format), effort: optional(oneOf(ANTHROPIC_EFFORTS)) })),
   metadata: optional(object({ user_id: optional(string({ maxLength: 512 })) })),
   service_tier: optional(oneOf(['auto', 'standard_only'])),
+  context_management: contextManagement,
   container: refusedField('leave it out'),
   mcp_servers: refusedField('let the client call them'),
   thread: refusedField('send all messages of the conversation'),
@@ -171,8 +173,10 @@ export function anthropicMessages(name: Schema<string>): Endpoint {
     }),
     streams: true,
     async handle(call) {
+      const { stream, model, context_management: edits } = call.body;
+      if (edits) checkEdits(edits, textModelOf(await call.use(model)));
       const conversation = await converse(call, requestOf(call.body));
-      if (call.body.stream) return { events: events(conversation) };
+      if (stream) return { events: events(conversation, appliedEdits(edits)) };
       const { text: answerText, reasoning, calls, reason, stop } = await wholeAnswer(conversation);
       const content = [
         ...(reasoning === '' ? [] : [{ type: 'thinking', thinking: reasoning, signature: '' }]),
@@ -187,6 +191,7 @@ export function anthropicMessages(name: Schema<string>): Endpoint {
           content,
           stop_reason: stopReason(reason, stop, calls.length > 0),
           stop_sequence: stop,
+          ...appliedEdits(edits),
         },
       };
     },
@@ -234,8 +239,8 @@ function stopReason(reason: 'stop' | 'length', stop: string | null, called: bool
   return called ? 'tool_use' : 'end_turn';
 }
 
-/** Blocks of the answer as they are generated. */
-async function* events(conversation: Conversation): AsyncGenerator<object, void, void> {
+/** Blocks of the answer as they are generated. `edits` are fields for its end. */
+async function* events(conversation: Conversation, edits: object): AsyncGenerator<object, void, void> {
   yield { type: 'message_start', message: messageOf(conversation) };
   let index = -1;
   let open: string | null = null;
@@ -272,7 +277,7 @@ async function* events(conversation: Conversation): AsyncGenerator<object, void,
         yield* close();
         const stop_reason = stopReason(part.reason, part.stop, called);
         const { usage } = messageOf(conversation);
-        yield { type: 'message_delta', delta: { stop_reason, stop_sequence: part.stop }, usage };
+        yield { type: 'message_delta', delta: { stop_reason, stop_sequence: part.stop }, usage, ...edits };
       }
     }
   }

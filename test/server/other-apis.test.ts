@@ -189,6 +189,33 @@ describe("OpenAI's Responses API", () => {
     arguments_.parse(JSON.parse(output_text));
   });
 
+  it('counts the tokens of a prompt as an answer does', async () => {
+    const tools = [{ type: 'function' as const, name: 'weather', parameters: schema, strict: false }];
+    const said = { model: 'writer', instructions: 'Be brief.', input: prompt, tools };
+    const first = await client().responses.create({ ...said, max_output_tokens: 8 });
+    const more = { ...said, input: 'And a dog?', previous_response_id: first.id };
+    const second = await client().responses.create({ ...more, max_output_tokens: 8 });
+    for (const [given, { usage }] of [
+      [said, first],
+      [more, second],
+    ] as const)
+      expect(await client().responses.inputTokens.count(given)).toMatchObject({
+        object: 'response.input_tokens',
+        input_tokens: usage!.input_tokens,
+      });
+    expect(second.usage!.input_tokens).toBeGreaterThan(first.usage!.input_tokens);
+    await expect(client('other').responses.inputTokens.count(more)).rejects.toMatchObject({ status: 404 });
+  });
+
+  it('names the kind of a tool that it does not have', async () => {
+    const custom = { type: 'custom', name: 'shell' } as const;
+    const kind = /^400 'tools\[0\]\.type' is "custom", expected function$/;
+    await expect(client().responses.create({ ...greedy, input: prompt, tools: [custom] })).rejects.toThrow(kind);
+    const messages = [{ role: 'user' as const, content: prompt }];
+    const tools = [{ type: 'custom' as const, custom: { name: 'shell' } }];
+    await expect(client().chat.completions.create({ model: 'stories', messages, tools })).rejects.toThrow(kind);
+  });
+
   it('refuses unknown fields by name', async () => {
     const call = client().responses.create({ ...greedy, input: prompt, temprature: 1 } as never);
     await expect(call).rejects.toThrow(/temprature/);
@@ -326,6 +353,32 @@ describe("Anthropic's Messages API", () => {
     });
   });
 
+  it('takes edits of the context that change nothing, and refuses others', async () => {
+    const toolUses = { type: 'clear_tool_uses_20250919' } as const;
+    const edits = [{ type: 'clear_thinking_20251015', keep: 'all' } as const, toolUses];
+    const betas = ['context-management-2025-06-27'];
+    const beta = client().beta.messages;
+    const whole = await beta.create({ ...greedy, betas, context_management: { edits } });
+    expect(whole.content).toMatchObject([{ type: 'text', text: story }]);
+    expect(whole.context_management).toEqual({ applied_edits: [] });
+    const streamed = await beta.stream({ ...greedy, betas, context_management: { edits } }).finalMessage();
+    expect(streamed.context_management).toEqual({ applied_edits: [] });
+    const trigger = { type: 'input_tokens', value: 100 } as const;
+    await expect(
+      beta.create({ ...greedy, betas, context_management: { edits: [{ ...toolUses, trigger }] } }),
+    ).rejects.toThrow(/edits\[0\]\.trigger\.value' is 100, expected at least the context of \d+ tokens/);
+  });
+
+  it('lists the models with their names', async () => {
+    const listed = [];
+    for await (const each of client().models.list()) listed.push(each);
+    expect(listed.map(({ id, type, display_name }) => [id, type, display_name])).toEqual(
+      ['stories', 'writer', 'vectors', 'ranker', 'thinker'].map((name) => [name, 'model', name]),
+    );
+    const { created_at } = await client().models.retrieve('stories');
+    expect(Math.abs(Date.parse(created_at) - Date.now())).toBeLessThan(3_600_000);
+  });
+
   it('counts the tokens that a message reads', async () => {
     const tools = [{ name: 'weather', description: 'Tells it.', input_schema: schema as never }];
     const said = { model: 'stories', system: 'Be brief.', messages: [{ role: 'user' as const, content: prompt }] };
@@ -413,6 +466,21 @@ describe("Ollama's API", () => {
     expect(pieces.length).toBeGreaterThan(10);
   });
 
+  it('tells log-probabilities, in one piece and in lines', async () => {
+    const asked = { model: 'stories', options, logprobs: true, top_logprobs: 2 };
+    const whole = await client().chat({ ...asked, messages });
+    expect(whole.logprobs!.map(({ token }) => token).join('')).toBe(story);
+    for (const { logprob, top_logprobs: [first, second] = [] } of whole.logprobs!) {
+      expect(first!.logprob).toBe(logprob);
+      expect(second!.logprob).toBeLessThanOrEqual(logprob);
+    }
+    const lines = [];
+    for await (const { logprobs = [] } of await client().generate({ ...asked, prompt, stream: true }))
+      lines.push(...logprobs);
+    expect(lines).toEqual(whole.logprobs);
+    expect(await client().chat({ model: 'stories', messages, options })).not.toHaveProperty('logprobs');
+  });
+
   it('generates', async () => {
     const { response } = await client().generate({ model: 'stories', prompt, options });
     expect(response).toBe(story);
@@ -462,10 +530,46 @@ describe("Ollama's API", () => {
   it('lists, shows and pulls the models that are served', async () => {
     const names = ['stories', 'writer', 'vectors', 'ranker', 'thinker'];
     expect((await client().list()).models.map(({ name }) => name)).toEqual(names);
-    expect((await client().ps()).models.length).toBe(5);
+    const digests = (await client().ps()).models.map(({ digest }) => digest);
+    expect(digests).toEqual(Array.from({ length: 5 }, () => expect.stringMatching(/^[0-9a-f]{64}$/)));
+    expect(new Set(digests).size).toBe(5);
     expect((await client().show({ model: 'stories' })).capabilities).toEqual(['completion', 'tools']);
     expect(await client().pull({ model: 'stories' })).toEqual({ status: 'success' });
     await expect(client().pull({ model: 'llama3' })).rejects.toThrow(/llama3.*does not exist/);
+  });
+});
+
+it("embeds for Cohere's client", async () => {
+  const cohere = new CohereClientV2({ token: KEY, environment: server.url });
+  const texts = ['CCO', 'c1ccccc1'];
+  const types = ['float', 'base64', 'binary', 'ubinary'] as const;
+  const asked = { model: 'vectors', texts, inputType: 'search_document' } as const;
+  const { embeddings, texts: echoed, meta } = await cohere.embed({ ...asked, embeddingTypes: [...types] });
+  const extract = await pipeline('feature-extraction', models.vectors);
+  const vectors = (await extract(texts, { pooling: 'model' })).tolist() as unknown as number[][];
+  expect([embeddings.float, echoed]).toEqual([vectors, texts]);
+  const bytes = embeddings.base64!.map((text) => Buffer.from(text, 'base64'));
+  expect(bytes.map((each) => [...new Float32Array(Uint8Array.from(each).buffer)])).toEqual(vectors);
+  // sentence-transformers packs bits as numpy.packbits(vector > 0) does, and subtracts 128 for signed ones.
+  const packed = vectors.map((vector) =>
+    Array.from({ length: vector.length / 8 }, (_, i) =>
+      Number.parseInt(
+        vector
+          .slice(8 * i, 8 * i + 8)
+          .map((value) => Number(value > 0))
+          .join(''),
+        2,
+      ),
+    ),
+  );
+  expect(embeddings.ubinary).toEqual(packed);
+  expect(embeddings.binary).toEqual(packed.map((each) => each.map((byte) => byte - 128)));
+  expect(meta!.billedUnits!.inputTokens).toBeGreaterThan(2);
+  const short = await cohere.embed({ ...asked, outputDimension: 8, embeddingTypes: ['float'] });
+  expect(short.embeddings.float!.map((vector) => vector.length)).toEqual([8, 8]);
+  await expect(cohere.embed({ ...asked, embeddingTypes: ['int8'] })).rejects.toMatchObject({
+    statusCode: 400,
+    message: expect.stringMatching(/embedding_types\[0\]' is .*int8.*expected one of float/),
   });
 });
 

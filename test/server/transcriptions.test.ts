@@ -1,10 +1,11 @@
 // Recordings that are written down, by OpenAI's client, with a real Whisper.
 import { readFileSync } from 'node:fs';
 import OpenAI, { toFile } from 'openai';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createDevice, loadModel } from '../../src/index.js';
 import { readWav, resample } from '../../src/pretrained/index.js';
 import { type RunningServer, serve } from '../../src/server/index.js';
+import { Transcriber } from '../../src/server/transcriber.js';
 import { describeReal } from '../real-models.js';
 import { stereoWav } from '../tasks/stereo-wav.js';
 import { testData } from '../test-data.js';
@@ -12,6 +13,54 @@ import { testData } from '../test-data.js';
 /** Results of transformers' pipeline (make_speech.py). */
 const { real: recorded }: { real: { options: { return_timestamps?: boolean | 'word' }; output: { text: string } }[] } =
   JSON.parse(readFileSync(new URL('../tasks/speech.json', import.meta.url), 'utf8'));
+
+describe('translations', () => {
+  it('are made by models of several languages only', async () => {
+    const device = await createDevice({ threads: 1 });
+    const names = [
+      'config.json',
+      'generation_config.json',
+      'preprocessor_config.json',
+      'tokenizer.json',
+      'tokenizer_config.json',
+      'model.safetensors',
+    ];
+    const files = Object.fromEntries(
+      names.map((name) => [name, readFileSync(new URL(`../tasks/whisper/${name}`, import.meta.url))]),
+    );
+    const generation = JSON.stringify({
+      ...JSON.parse(String(files['generation_config.json'])),
+      is_multilingual: false,
+    });
+    const whisper = await loadModel(device, files);
+    const english = await loadModel(device, { ...files, 'generation_config.json': Buffer.from(generation) });
+    const server = await serve({ models: { whisper, english }, port: 0, log: 'none' });
+    try {
+      const { audio } = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
+      const wav = await testData('checkpoints/real').bytes('jfk-16k.wav');
+      const file = () => toFile(wav, 'jfk.wav', { type: 'audio/wav' });
+      // The answers of a model of a few layers are doubtful, so that they are generated again at random.
+      const transcribe = vi.spyOn(Transcriber.prototype, 'transcribe');
+      const { text } = await audio.translations.create({ model: 'whisper', file: await file(), prompt: 'A talk' });
+      expect(transcribe.mock.calls[0]![1]).toMatchObject({ task: 'translate' });
+      expect(text).toBe((await transcribe.mock.results[0]!.value).text.trim());
+      transcribe.mockRestore();
+      const verbose = await audio.translations.create({
+        model: 'whisper',
+        file: await file(),
+        response_format: 'verbose_json',
+      });
+      expect(verbose).toMatchObject({ task: 'translate', duration: 11 });
+      await expect(audio.translations.create({ model: 'english', file: await file() })).rejects.toMatchObject({
+        status: 400,
+        message: expect.stringContaining('the model is English-only and can only transcribe'),
+      });
+    } finally {
+      await server.close();
+      device.dispose();
+    }
+  });
+});
 
 describeReal('whisper-tiny.en', async (path) => {
   describe('behind /v1/audio/transcriptions', async () => {
