@@ -40,7 +40,12 @@ export class ResultFile {
    * index or other settings, unless it may be overwritten. Throws the system's errors.
    */
   static async open(path: string, settings: Index['settings'], overwrite: boolean): Promise<ResultFile> {
-    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw isFolder(path);
+    const present = statSync(path, { throwIfNoEntry: false });
+    if (present?.isDirectory()) throw isFolder(path);
+    if (present?.isFile() === false)
+      throw new ArgumentError(
+        `${path} is a device or a pipe, expected a file: leave --out out, and redirect the output`,
+      );
     const found = overwrite ? null : await readIndex(path);
     if (found === null && !overwrite && existsSync(path))
       throw new ArgumentError(`${path} exists, but has no index to continue from: give --overwrite, or another file`);

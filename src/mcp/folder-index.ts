@@ -1,5 +1,6 @@
 // An index of the passages in the files of a folder, with a vector for each.
 
+import { isUtf8 } from 'node:buffer';
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { type Passage, type Pipeline, splitPassages } from '../tasks/index.js';
@@ -20,6 +21,12 @@ interface IndexedFile {
   readonly vectors: readonly Float32Array[];
 }
 
+/** A file that seems to be a text, but cannot be searched. */
+export interface SkippedFile {
+  readonly path: string;
+  readonly why: 'not UTF-8' | 'not readable';
+}
+
 /** A passage that was found. The path is relative to the folder, with slashes. */
 export interface Found extends Passage {
   readonly path: string;
@@ -28,6 +35,7 @@ export interface Found extends Passage {
 
 export class FolderIndex {
   #files = new Map<string, IndexedFile>();
+  #skipped: readonly SkippedFile[] = [];
   /** The running update, which simultaneous searches share. */
   #updating: Promise<void> | null = null;
   readonly #closing = new AbortController();
@@ -39,6 +47,11 @@ export class FolderIndex {
 
   get passages(): number {
     return [...this.#files.values()].reduce((sum, { passages }) => sum + passages.length, 0);
+  }
+
+  /** Files of the last update that cannot be searched. Files with zero bytes are no texts, and are not among them. */
+  get skipped(): readonly SkippedFile[] {
+    return this.#skipped;
   }
 
   /** Aborts a running update, which rejects with an AbortError. */
@@ -69,12 +82,14 @@ export class FolderIndex {
   async #update(): Promise<void> {
     const files = new Map<string, IndexedFile>();
     const changed: { path: string; modified: number; size: number; passages: readonly Passage[] }[] = [];
+    const skipped: SkippedFile[] = [];
     for await (const { path, modified, size } of textFiles(this.folder)) {
       const known = this.#files.get(path);
       if (known?.modified === modified && known.size === size) files.set(path, known);
       else {
-        const text = await textOf(join(this.folder, path));
-        if (text !== null) changed.push({ path, modified, size, passages: splitPassages(text) });
+        const read = await textOf(join(this.folder, path));
+        if (typeof read === 'string') changed.push({ path, modified, size, passages: splitPassages(read) });
+        else if (read !== null) skipped.push({ path, ...read });
       }
     }
     const vectors = await this.#embed(changed.flatMap(({ passages }) => passages.map(({ text }) => text)));
@@ -84,6 +99,7 @@ export class FolderIndex {
       offset += file.passages.length;
     }
     this.#files = files;
+    this.#skipped = skipped;
   }
 
   async #embed(texts: readonly string[]): Promise<Float32Array[]> {
@@ -115,14 +131,12 @@ async function* textFiles(folder: string): AsyncGenerator<{ path: string; modifi
   }
 }
 
-/** Returns the text of a file, or null if it is not valid UTF-8 or cannot be read. */
-async function textOf(path: string): Promise<string | null> {
-  try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path));
-    return text.includes('\0') ? null : text;
-  } catch {
-    return null;
-  }
+/** Returns the text of a file; null for a file with zero bytes, which is no text; or why it cannot be searched. */
+async function textOf(path: string): Promise<string | null | Pick<SkippedFile, 'why'>> {
+  const bytes = await readFile(path).catch(() => null);
+  if (bytes === null) return { why: 'not readable' };
+  if (bytes.includes(0)) return null;
+  return isUtf8(bytes) ? new TextDecoder().decode(bytes) : { why: 'not UTF-8' };
 }
 
 function product(a: Float32Array, b: Float32Array): number {

@@ -75,7 +75,9 @@ export function folderServer({ folder, version, embedder, ranker, chat }: Folder
       if (name === searchTool.name) {
         checkNames(searchTool, args);
         const results = await search(textOf(args, 'query'), limitOf(args));
-        return { content: [{ type: 'text', text: shown(results) }], structuredContent: { results } };
+        const { skipped } = index;
+        const texts = [shown(results), ...leftOut(skipped)];
+        return { content: texts.map((text) => ({ type: 'text', text })), structuredContent: { results, skipped } };
       }
       if (chat && name === answerTool.name) {
         checkNames(answerTool, args);
@@ -115,6 +117,17 @@ const locationOf = ({ path, firstLine, lastLine }: Found) => `${path}:${firstLin
 function shown(found: readonly Found[]): string {
   if (found.length === 0) return 'Nothing was found: the folder has no text files.';
   return found.map((passage) => `${locationOf(passage)} (${passage.score.toFixed(3)})\n${passage.text}`).join('\n\n');
+}
+
+/** Number of files that are named if they cannot be searched. */
+const MAX_NAMED = 5;
+
+/** Returns a text that names the files that cannot be searched. There is none if all can. */
+export function leftOut(skipped: FolderIndex['skipped']): string[] {
+  if (skipped.length === 0) return [];
+  const named = skipped.slice(0, MAX_NAMED).map(({ path, why }) => `${path} (${why})`);
+  const more = skipped.length > MAX_NAMED ? ` and ${skipped.length - MAX_NAMED} more` : '';
+  return [`Left out: ${named.join(', ')}${more}`];
 }
 
 /** Answers a question. Omits the last passages if they do not fit into the model's context. */

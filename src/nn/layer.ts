@@ -13,6 +13,7 @@ import type { Mixer } from './mixer.js';
 import { inModes, Module } from './module.js';
 import { IdentityNorm, type Norm } from './norm.js';
 import { type SubLayer, type Wiring, type WiringPart, wirings } from './residual.js';
+import { passAdapters, withAdapters } from './row-adapters.js';
 import type { Sequences } from './sequences.js';
 import type { MixerContext, SharedTensors } from './shared-tensors.js';
 import type { StateNames } from './state-names.js';
@@ -231,11 +232,12 @@ export class TransformerLayer extends Module {
     const randomness = this.#randomness;
     const seed = currentValue((inputs[0] as Tensor).device, randomness.seed);
     const training = new Set(this.modules().filter((part) => part.training));
+    const adapters = passAdapters(); // the backward pass is not part of the call that chose them
     return recompute([...inputs, ...this.parameters()], () => {
       const { seed: current } = randomness;
       randomness.seed = seed; // another pass may have changed the seed since
       try {
-        return inModes(training, forward);
+        return withAdapters(adapters, () => inModes(training, forward));
       } finally {
         randomness.seed = current;
       }

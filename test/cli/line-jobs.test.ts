@@ -121,6 +121,10 @@ describe('a job', () => {
     for (const overwrite of [false, true])
       await expect(runLineJob(job(['a'], 'inside', { overwrite }))).rejects.toThrow('is a folder, expected a file');
     expect(existsSync(folder.at('inside.index.json'))).toBe(false);
+    for (const overwrite of [false, true]) {
+      const full = runLineJob(job(['a'], '', { overwrite, out: '/dev/full' }));
+      await expect(full).rejects.toThrow('/dev/full is a device or a pipe, expected a file: leave --out out');
+    }
     await runLineJob(job(['a', 'b'], 'cut.txt'));
     await writeFile(folder.at('cut.txt'), 'A');
     await expect(runLineJob(job(['a', 'b'], 'cut.txt'))).rejects.toThrow('shorter than its index');

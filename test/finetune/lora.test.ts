@@ -163,6 +163,38 @@ describe('adapters', () => {
     },
   );
 
+  it('of a call are those of its gradients, with gradient checkpointing as without', async () => {
+    using model = await load('qwen3');
+    const parameters: Tensor[] = [];
+    for (const [seed, name] of ['first', 'second'].entries()) {
+      const adapter = lora(model, { name, seed });
+      await train(model, adapter.parameters());
+      model.setAdapter(null);
+      parameters.push(...adapter.parameters());
+    }
+    model.setAdapter('second');
+    model.train();
+    const gradients = async (gradientCheckpointing: boolean) => {
+      model.gradientCheckpointing = gradientCheckpointing;
+      for (const parameter of parameters) parameter.zeroGrad();
+      device.scope(() => {
+        const labels = ids;
+        const { loss } = model.forward(
+          { inputIds: { ids: ids.flat(), lengths: [5, 3] }, labels },
+          { adapter: 'first' },
+        );
+        (loss as Tensor).backward();
+      });
+      return Promise.all(parameters.map((parameter) => parameter.grad?.data()));
+    };
+    const plain = await gradients(false);
+    const isLearning = plain.map((gradient) => gradient?.some((value) => value !== 0) ?? false);
+    expect(
+      [isLearning.slice(0, plain.length / 2), isLearning.slice(plain.length / 2)].map((each) => each.includes(true)),
+    ).toEqual([true, false]);
+    expect(await gradients(true)).toEqual(plain);
+  });
+
   it('train a tied output projection as a copy, and leave the table unchanged', async () => {
     using model = await load('gpt2');
     const table = await tokensOf(model).data();

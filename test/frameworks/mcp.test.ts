@@ -30,6 +30,8 @@ describe('simdformer mcp', () => {
   let models: SmallModels;
   let folder: string;
   let client: Client;
+  /** What the server wrote to standard error. */
+  let said = '';
   const search = async (query: string, limit?: number) => {
     const { structuredContent, isError } = await client.callTool({ name: 'search', arguments: { query, limit } });
     expect(isError).toBeFalsy();
@@ -43,12 +45,17 @@ describe('simdformer mcp', () => {
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
     writeFileSync(join(folder, 'node_modules/code.js'), 'CCCC');
     writeFileSync(join(folder, '.hidden/secret.txt'), 'CCCC');
+    writeFileSync(join(folder, 'latin.txt'), Buffer.from('caf\u00e9', 'latin1'));
     writeFileSync(join(folder, 'image.png'), Buffer.from([137, 80, 78, 71, 0, 255, 0]));
     symlinkSync(join(models.folder, 'config.json'), join(folder, 'outside.json'));
     client = new Client({ name: 'test', version: '1' });
     const model = join(testData('checkpoints').path, 'rxnmapper-albert');
     const args = argumentsOf(['mcp', '--folder', folder, '--model', model, '--chat', models.folder]);
-    await client.connect(new StdioClientTransport({ command: process.execPath, args, stderr: 'ignore' }));
+    const transport = new StdioClientTransport({ command: process.execPath, args, stderr: 'pipe' });
+    transport.stderr!.on('data', (chunk) => {
+      said += String(chunk);
+    });
+    await client.connect(transport);
   });
   afterAll(async () => {
     await client?.close();
@@ -66,6 +73,17 @@ describe('simdformer mcp', () => {
     expect(best).toEqual({ path: 'alcohols.md', firstLine: 1, lastLine: 1, text: 'CCO', score: expect.closeTo(1, 5) });
     expect(new Set(others.map(({ path }) => path))).toEqual(new Set(['rings/benzene.txt', 'rings/long.txt']));
     expect((await search('CCO', 1)).length).toBe(1);
+  });
+
+  it('names texts that are not UTF-8, to the client and on standard error', async () => {
+    const { content, structuredContent } = await client.callTool({ name: 'search', arguments: { query: 'CCO' } });
+    expect((content as object[]).at(-1)).toEqual({ type: 'text', text: 'Left out: latin.txt (not UTF-8)' });
+    expect(structuredContent).toMatchObject({ skipped: [{ path: 'latin.txt', why: 'not UTF-8' }] });
+    expect(said).toContain('simdformer: Left out: latin.txt (not UTF-8)');
+    writeFileSync(join(folder, 'latin.txt'), 'CCO');
+    expect(await search('CCO')).toContainEqual(expect.objectContaining({ path: 'latin.txt' }));
+    rmSync(join(folder, 'latin.txt'));
+    expect((await client.callTool({ name: 'search', arguments: { query: 'CCO' } })).content).toHaveLength(1);
   });
 
   it('finds changes of files', async () => {

@@ -34,7 +34,7 @@ export function mcpCommand(): Command {
 async function serveFolder({ folder, model, reranker, chat }: Options, command: Command): Promise<void> {
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
     throw new ArgumentError(`mcp: --folder is '${folder}', expected a folder`);
-  const { folderServer } = await loadOptional('simdformer mcp', () => import('../../mcp/index.js'));
+  const { folderServer, leftOut } = await loadOptional('simdformer mcp', () => import('../../mcp/index.js'));
   const { StdioServerTransport } = await import('@modelcontextprotocol/sdk/server/stdio.js');
   using device = await openDevice(command);
   // Clients wait only a few seconds for the first answer, so models load and files are indexed in the background. The
@@ -54,7 +54,10 @@ async function serveFolder({ folder, model, reranker, chat }: Options, command: 
   });
   const ready = Promise.all(Object.values(models))
     .then(() => index.update())
-    .then(() => console.error(`simdformer: serving ${index.passages} passages of ${folder}`))
+    .then(() => {
+      console.error(`simdformer: serving ${index.passages} passages of ${folder}`);
+      for (const text of leftOut(index.skipped)) console.error(`simdformer: ${text}`);
+    })
     .catch((error: Error) => {
       if (!leaving.signal.aborted) throw error;
     });
