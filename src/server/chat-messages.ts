@@ -29,12 +29,21 @@ const content = anyOf(
   string(),
   array(tagged('type', textPart), { min: 1, max: MAX_PARTS }),
 );
+/** Fields of an answer that OpenAI's agents send back in each of its parts. They have no effect. */
+const answerFields = {
+  role: optional(oneOf(['assistant'])),
+  refusal: optional(string()),
+  reasoning_content: optional(string()),
+  annotations: optional(array(anyObject, { max: 0 })),
+  tool_calls: optional(array(anyObject, { max: 128 })),
+};
+const answerPart = object({ ...answerFields, type: oneOf(['text']), text: string() });
 /** A part of an answer in which a model refuses. Clients send it back. */
-const refusalPart = object({ type: oneOf(['refusal']), refusal: string() });
+const refusalPart = object({ ...answerFields, type: oneOf(['refusal']), refusal: string() });
 const assistantContent = anyOf(
   `text, or an array of 1 to ${MAX_PARTS} text and refusal parts`,
   string(),
-  array(tagged('type', textPart, refusalPart), { min: 1, max: MAX_PARTS }),
+  array(tagged('type', answerPart, refusalPart), { min: 1, max: MAX_PARTS }),
 );
 const imagePart = object({
   type: oneOf(['image_url']),
@@ -143,10 +152,14 @@ export function checkToolResults(requestMessages: Read<typeof messages>): void {
 /** Joins parts to one text, unless some are images. */
 function contentOf(parts: readonly PartOfMessage[]): ChatMessage['content'] {
   if (parts.some(({ type }) => type === 'image_url')) return parts as readonly Readonly<Record<string, unknown>>[];
-  return parts.map((part) => ('text' in part ? part.text : 'refusal' in part ? part.refusal : '')).join('');
+  return parts.map((part) => (part.type === 'text' ? part.text : part.type === 'refusal' ? part.refusal : '')).join('');
 }
 
-type PartOfMessage = Read<typeof textPart> | Read<typeof imagePart> | Read<typeof refusalPart>;
+type PartOfMessage =
+  | Read<typeof textPart>
+  | Read<typeof answerPart>
+  | Read<typeof imagePart>
+  | Read<typeof refusalPart>;
 
 export function templateTools(requestTools: Read<typeof tools>): ChatTool[] {
   return (requestTools ?? []).map(({ type, function: called }) => ({

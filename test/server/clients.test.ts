@@ -89,6 +89,10 @@ describe('clients of the server', () => {
         client.chat.completions.create({ ...greedy, messages: [...messages, said, ...messages] });
       const [refused, text] = [await chat(before), await chat({ role: 'assistant', content: 'No cats.' })];
       expect(refused.choices).toEqual(text.choices);
+      // OpenAI Agents add all other fields of the answer to its text.
+      const fields = { role: 'assistant', refusal: null, reasoning_content: 'Hm.', tool_calls: [{ id: 'a' }] };
+      const part = { ...fields, type: 'text' as const, text: 'No cats.' };
+      expect((await chat({ role: 'assistant', content: [part] })).choices).toEqual(text.choices);
       const { choices } = await client.completions.create({ ...greedy, prompt: 'Once', best_of: 1 });
       expect(choices.length).toBe(1);
       const best = client.completions.create({ ...greedy, prompt: 'Once', best_of: 2 });
