@@ -100,7 +100,7 @@ export abstract class Model extends Module implements Generative {
     );
   }
 
-  /** @internal See `Traceable`. */
+  /** The pass that `trace` runs; see `Traceable`. */
   abstract runPass(op: string, source: Tokens | null, target?: Tokens): Tensor;
 
   /** @internal Same as `encode`, yielding after each layer. The caller runs it in a scope. */

@@ -235,7 +235,7 @@ export abstract class PretrainedModel extends RetrievalModel {
     for (const model of this.#withAdapters.values()) forgetDecoders(model);
   }
 
-  /** @internal See `Traceable`. */
+  /** The pass that `trace` runs; see `Traceable`. */
   runPass(op: string, source: Tokens | null, target?: Tokens): Tensor {
     const { decoder, readsSource } = this;
     if (!readsSource && decoder === null) {

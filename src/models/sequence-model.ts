@@ -112,7 +112,7 @@ export abstract class SequenceModel extends Model {
     return import('./score.js').then(({ score }) => score(this, sources, targets));
   }
 
-  /** @internal See `Traceable`. */
+  /** The pass that `trace` runs; see `Traceable`. */
   runPass(op: string, source: Tokens | null, target?: Tokens): Tensor {
     return atOnce(this.#features(op, source, target)).features;
   }

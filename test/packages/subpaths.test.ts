@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { describe, expect, it } from 'vitest';
 import { run } from '../build-once.js';
+import { docExamples } from '../doc-examples.js';
 import { untested } from '../equipment.js';
 import { programs } from '../runtimes/programs.js';
 import { installed } from './installed.js';
@@ -153,9 +154,25 @@ if (folder) {
         ...Object.fromEntries(files.map((file) => [file, text])),
         'tsconfig.json': JSON.stringify({ compilerOptions, files }),
       });
-      await run(process.execPath, [resolve('node_modules/typescript/bin/tsc'), '-p', '.'], { cwd }).catch((error) => {
-        throw new Error(error.stdout);
-      });
+      await checkTypes(cwd);
+    });
+
+    it('have types that suffice for the programs of the documentation', { timeout: 300_000 }, async () => {
+      const other =
+        /from '(?!simdformer)|import\('(?!simdformer)|simdformer\/(ai-sdk|langchain|server)|process\.|Buffer/;
+      const examples = docExamples('.').filter(({ code }) => /from 'simdformer/.test(code) && !other.test(code));
+      expect(examples.length).toBeGreaterThan(100);
+      const lib = ['es2024', 'esnext.disposable', 'dom', 'dom.iterable', 'dom.asynciterable'];
+      const target = { target: 'es2022', module: 'nodenext', lib, types: [] };
+      const compilerOptions = { ...target, noEmit: true, strict: true, skipLibCheck: true };
+      const files = Object.fromEntries(examples.map(({ name, code }) => [`${name}.mts`, code]));
+      const config = JSON.stringify({ compilerOptions, files: Object.keys(files) });
+      await checkTypes(await place('documentation-types', { ...files, 'tsconfig.json': config }));
     });
   });
+
+  const checkTypes = (cwd: string) =>
+    run(process.execPath, [resolve('node_modules/typescript/bin/tsc'), '-p', '.'], { cwd }).catch((error) => {
+      throw new Error(error.stdout);
+    });
 }
