@@ -114,7 +114,17 @@ describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
     const context = await browser.newContext();
     const page = await context.newPage();
     await page.goto(`${server.origin}/some/path/index.html`);
+    // The kernels of packed weights are loaded by the engine's worker, as soon as such a model is.
+    await page.locator('.button input[type=file]').first().setInputFiles('test/data/gguf/llama.Q8_0.gguf');
     await page.locator('dd').getByText('yes').waitFor();
+    await page
+      .locator('.news')
+      .getByText(/^llama\.Q8_0\.gguf is loaded|template/)
+      .waitFor();
+    const kept = await page.evaluate(async () =>
+      (await (await caches.open('playground-1')).keys()).map(({ url }) => url),
+    );
+    expect(kept.filter((url) => /-packed-.*\.wasm$/.test(url))).toHaveLength(1);
     await context.setOffline(true);
     await page.reload();
     await page.getByRole('tab', { name: 'Search' }).click();

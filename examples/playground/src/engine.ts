@@ -3,6 +3,7 @@ import { signal } from '@preact/signals';
 import { createDevice, type Device } from 'simdformer';
 import { type LoadModelOptions, loadTextModel, type TextModel } from 'simdformer/pretrained';
 import { type Pipeline, pipeline, type TaskName } from 'simdformer/tasks';
+import { startKeeping } from './offline.js';
 
 /** A model: an id of the hub, an address, or files by name. */
 export type Origin = string | ReadonlyMap<string, File> | Blob;
@@ -18,7 +19,7 @@ let opening: Promise<Device> | null = null;
 
 /** The page's one device, opened when the first model needs it. */
 export async function device(): Promise<Device> {
-  opening ??= createDevice({ backend: 'wasm', worker: true });
+  opening ??= startKeeping().then(() => createDevice({ backend: 'wasm', worker: true }));
   try {
     return await opening;
   } catch (error) {

@@ -18,7 +18,14 @@ interface Disposable {
   dispose(): unknown;
 }
 
-const nameOf = (origin: Origin) => (typeof origin === 'string' ? origin : 'your files');
+/** Names a model for people: by its id, its only file, or the number of its files. */
+function nameOf(origin: Origin): string {
+  if (typeof origin === 'string') return origin;
+  if (origin instanceof File) return origin.name;
+  if (origin instanceof Blob) return 'your file';
+  const [first = 'your file'] = origin.keys();
+  return origin.size > 1 ? `the model in ${origin.size} files` : first;
+}
 
 /**
  * The model of a tab. A new one replaces the one before, whose memory is freed; so is the last one when the tab closes.
