@@ -63,14 +63,13 @@ export interface ChatSimdformerCallOptions extends BaseChatModelCallOptions, Cha
   /** The format of the answer. Default: any text. */
   responseFormat?: ResponseFormat | undefined;
   /** The same in OpenAI's form, which `providerStrategy` of LangChain's agents gives. */
-  response_format?: OpenAIFormat | undefined;
+  response_format?:
+    | { readonly type: 'text' | 'json_object' }
+    | { readonly type: 'json_schema'; readonly json_schema: { readonly schema?: Readonly<Record<string, unknown>> } }
+    | undefined;
   /** True refuses schemas of tools that cannot be enforced. False lets the model write any arguments. */
   strict?: boolean | undefined;
 }
-
-type OpenAIFormat =
-  | { readonly type: 'text' | 'json_object' }
-  | { readonly type: 'json_schema'; readonly json_schema: { readonly schema?: Readonly<Record<string, unknown>> } };
 
 /**
  * A chat model on this machine.
@@ -360,7 +359,7 @@ function pickSettings(options: ChatSimdformerSettings): ChatSimdformerSettings {
 const settingKinds = { ...samplingKinds, variables: 'object', generation: 'object' } as const;
 
 /** Returns the format of an answer, which is given in OpenAI's form. */
-function formatOf(wanted: OpenAIFormat | undefined): ResponseFormat | undefined {
+function formatOf(wanted: ChatSimdformerCallOptions['response_format']): ResponseFormat | undefined {
   if (wanted === undefined || wanted.type === 'text') return undefined;
   const schema = wanted.type === 'json_schema' ? wanted.json_schema.schema : undefined;
   return schema === undefined ? { type: 'json_object' } : { type: 'json_schema', schema };
