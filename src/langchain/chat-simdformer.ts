@@ -62,7 +62,7 @@ export interface ChatSimdformerCallOptions extends BaseChatModelCallOptions, Cha
   parallelToolCalls?: boolean | undefined;
   /** The format of the answer. Default: any text. */
   responseFormat?: ResponseFormat | undefined;
-  /** The same in OpenAI's form, which `providerStrategy` of LangChain's agents gives. */
+  /** Format in OpenAI's form, which `providerStrategy` of LangChain's agents gives. */
   response_format?:
     | { readonly type: 'text' | 'json_object' }
     | { readonly type: 'json_schema'; readonly json_schema: { readonly schema?: Readonly<Record<string, unknown>> } }

@@ -49,7 +49,7 @@ export class FolderIndex {
     return [...this.#files.values()].reduce((sum, { passages }) => sum + passages.length, 0);
   }
 
-  /** Files of the last update that cannot be searched. Files with zero bytes are no texts, and are not among them. */
+  /** Files of the last update that cannot be searched. Files with zero bytes are not texts, and not among them. */
   get skipped(): readonly SkippedFile[] {
     return this.#skipped;
   }
@@ -131,7 +131,7 @@ async function* textFiles(folder: string): AsyncGenerator<{ path: string; modifi
   }
 }
 
-/** Returns the text of a file; null for a file with zero bytes, which is no text; or why it cannot be searched. */
+/** Returns the text of a file; null for a file with zero bytes, which is not a text; or why it cannot be searched. */
 async function textOf(path: string): Promise<string | null | Pick<SkippedFile, 'why'>> {
   const bytes = await readFile(path).catch(() => null);
   if (bytes === null) return { why: 'not readable' };

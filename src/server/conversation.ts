@@ -89,7 +89,7 @@ export interface WholeAnswer {
   readonly reasoningTokens: number;
   readonly reason: 'stop' | 'length';
   readonly stop: string | null;
-  /** Of all tokens, if they were requested. */
+  /** Log-probabilities of all tokens, if they were requested. */
   readonly logprobs: readonly TokenLogprobs[];
 }
 

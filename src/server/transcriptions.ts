@@ -57,7 +57,7 @@ const transcriptionBody = (model: Schema<string>) =>
     'timestamp_granularities[]': field(array(oneOf(['segment', 'word']), { min: 1, max: 2 })),
   });
 
-/** A translation to English. Its language and its times of words are no choices at OpenAI. */
+/** A translation to English. OpenAI offers neither a language nor times of words for it. */
 const translationBody = (model: Schema<string>) =>
   object({
     model,

@@ -30,7 +30,7 @@ describe('simdformer mcp', () => {
   let models: SmallModels;
   let folder: string;
   let client: Client;
-  /** What the server wrote to standard error. */
+  /** Text that the server wrote to standard error. */
   let said = '';
   const search = async (query: string, limit?: number) => {
     const { structuredContent, isError } = await client.callTool({ name: 'search', arguments: { query, limit } });

@@ -550,7 +550,7 @@ it("embeds for Cohere's client", async () => {
   expect([embeddings.float, echoed]).toEqual([vectors, texts]);
   const bytes = embeddings.base64!.map((text) => Buffer.from(text, 'base64'));
   expect(bytes.map((each) => [...new Float32Array(Uint8Array.from(each).buffer)])).toEqual(vectors);
-  // sentence-transformers packs bits as numpy.packbits(vector > 0) does, and subtracts 128 for signed ones.
+  // sentence-transformers packs bits as numpy does, the first bit highest, and subtracts 128 for signed ones.
   const packed = vectors.map((vector) =>
     Array.from({ length: vector.length / 8 }, (_, i) =>
       Number.parseInt(
