@@ -88,6 +88,12 @@ describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
     expect(Number.parseFloat((await page.locator('#memory').textContent()) ?? '')).toBeGreaterThan(0);
     expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
     await takePicture(page, 'playground-chat');
+    await page.setViewportSize({ width: 360, height: 500 });
+    await page.evaluate('scrollTo(0, 0)');
+    const bottom = await page
+      .getByRole('button', { name: 'Stop' })
+      .evaluate((each) => each.getBoundingClientRect().bottom);
+    expect(bottom, 'the buttons of a long conversation stay in view').toBeLessThanOrEqual(500);
     expect(trouble).toEqual([]);
     await close();
   });

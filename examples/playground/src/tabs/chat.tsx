@@ -149,7 +149,7 @@ export function ChatTab() {
       ))}
       <Problem work={work} />
       <form
-        class="row"
+        class="row composer"
         onSubmit={(event) => {
           event.preventDefault();
           submit();
