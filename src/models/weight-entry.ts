@@ -34,6 +34,8 @@ export interface Weights {
   readonly metadata: ReadonlyMap<string, string>;
   /** Maps the wanted names to tensors, if the file uses another prefix. */
   readonly named?: ((wanted: ReadonlySet<string>) => ReadonlyMap<string, WeightEntry>) | undefined;
+  /** Names of tensors that an exporter has computed from others, of which it has dropped some. */
+  readonly foldedNames?: readonly string[] | undefined;
   /** Names of tensors that may be missing in the model without an effect. */
   readonly unneeded?: ReadonlySet<string> | undefined;
   /** Tensors whose names the file has lost. */

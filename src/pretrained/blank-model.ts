@@ -187,8 +187,8 @@ async function replaced(weights: Weights, opening: Promise<Weights>): Promise<We
 }
 
 /** Settings that config.json lacks, and that the file's tensors imply. */
-function impliedSettings({ impliedBy }: Family, { tensors }: Weights, fileConfig: Json): Json {
-  const implied = Object.entries(impliedBy?.([...tensors.keys()]) ?? {});
+function impliedSettings({ impliedBy }: Family, { tensors, foldedNames = [] }: Weights, fileConfig: Json): Json {
+  const implied = Object.entries(impliedBy?.([...tensors.keys(), ...foldedNames]) ?? {});
   return Object.fromEntries(implied.filter(([name]) => fileConfig[name] === undefined));
 }
 

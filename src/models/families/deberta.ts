@@ -1,8 +1,14 @@
-import { FormatError } from '../../core/errors.js';
+import { ArgumentError, FormatError } from '../../core/errors.js';
 import { Tensor } from '../../core/tensor.js';
 import type { MultiHeadAttention } from '../../nn/attention.js';
 import { Conv1d } from '../../nn/conv.js';
-import { DisentangledAttention, DistanceVectors, PaddingBlindAttention } from '../../nn/disentangled-attention.js';
+import {
+  DisentangledAttention,
+  Distances,
+  DistanceVectors,
+  FoldedDistanceAttention,
+  PaddingBlindAttention,
+} from '../../nn/disentangled-attention.js';
 import { Dropout, type Randomness } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import { type LayerContext, type LayerParts, TransformerLayer } from '../../nn/layer.js';
@@ -26,6 +32,7 @@ import { IGNORED, tokenLoss } from '../losses.js';
 import type { ModelConfig } from '../model-config.js';
 import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from '../prediction-head.js';
 import type { BatchLayout, FamilyContext, HeadKind } from '../pretrained-model.js';
+import type { SaveOptions } from '../saved.js';
 import { embeddingNames, TextEmbeddings } from '../text-embeddings.js';
 import { bert, bertLayerNames } from './bert.js';
 
@@ -35,7 +42,7 @@ import { bert, bertLayerNames } from './bert.js';
  */
 export class DebertaV2 extends EncoderModel {
   readonly embeddings: TextEmbeddings;
-  readonly distances: DistanceVectors | null;
+  readonly distances: Distances | null;
   readonly encoder: Stack;
   readonly head: PredictionHead | null;
 
@@ -108,7 +115,7 @@ export class DebertaV2 extends EncoderModel {
     });
   }
 
-  protected distancesOf({ init, config }: FamilyContext, norm: () => LayerNorm): DistanceVectors {
+  protected distancesOf({ init, config }: FamilyContext, norm: () => LayerNorm): Distances {
     const maxDistance = longestDistance(config);
     const buckets = config.number('position_buckets');
     const isNormed = config
@@ -119,18 +126,23 @@ export class DebertaV2 extends EncoderModel {
       .includes('layer_norm');
     const span = buckets > 0 ? buckets : maxDistance;
     const dModel = config.size('hidden_size');
-    return new DistanceVectors(init, dModel, span, buckets > 0 ? maxDistance : null, isNormed ? norm() : null);
+    const bucketed = buckets > 0 ? maxDistance : null;
+    if (config.flag(FOLDED)) return new Distances(span, bucketed);
+    return new DistanceVectors(init, dModel, span, bucketed, isNormed ? norm() : null);
   }
 
   protected attention({ init, config }: FamilyContext): MultiHeadAttention {
     const { distances } = this;
     const options = attentionOptions(config, this.randomness);
     if (distances === null) return new PaddingBlindAttention(init, options.plain);
+    if (!(distances instanceof DistanceVectors))
+      return new FoldedDistanceAttention(init, { ...options.plain, ...options.terms, distances });
     const shared = config.flag('share_att_key');
     return new DisentangledAttention(init, {
       ...options.plain,
       ...options.terms,
       distances,
+      distanceDropout: options.distanceDropout,
       shared,
       positionKeyBias: true,
     });
@@ -209,9 +221,25 @@ export class DebertaV2 extends EncoderModel {
   protected attentionNames(attention: string): StateNames {
     return {
       'encoder.layers.*.self_attn.qkv': ['query', 'key', 'value'].map((name) => `${attention}.${name}_proj`),
-      'encoder.layers.*.self_attn.position_key': `${attention}.pos_key_proj`,
-      'encoder.layers.*.self_attn.position_query': `${attention}.pos_query_proj`,
+      ...this.#distanceNames(attention),
     };
+  }
+
+  #distanceNames(attention: string): StateNames {
+    const names = this.settings.flag(FOLDED) ? tableNames(this.settings) : ['pos_key_proj', 'pos_query_proj'];
+    return {
+      'encoder.layers.*.self_attn.position_key': `${attention}.${names[0]}`,
+      'encoder.layers.*.self_attn.position_query': `${attention}.${names[1]}`,
+    };
+  }
+
+  /** Throws ArgumentError if an optimizer has folded the distance vectors, which a checkpoint needs. */
+  override async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
+    if (this.settings.flag(FOLDED))
+      throw new ArgumentError(
+        'save: the optimizer of the ONNX file has replaced rel_embeddings by products that checkpoints do not have: load the file without optimization, onnx/model.onnx, or model.safetensors',
+      );
+    return super.save(folder, options);
   }
 }
 
@@ -225,11 +253,11 @@ export class Deberta extends DebertaV2 {
 
   protected override attention({ init, config }: FamilyContext): MultiHeadAttention {
     const { distances } = this;
-    const { plain, terms } = attentionOptions(config, this.randomness);
+    const { plain, terms, distanceDropout } = attentionOptions(config, this.randomness);
     const biased = { ...plain, bias: [true, false, true] } as const; // keys have none
-    if (distances === null) return new PaddingBlindAttention(init, biased);
-    const deberta2 = { shared: false, positionKeyBias: false };
-    return new DisentangledAttention(init, { ...biased, ...terms, ...deberta2, distances });
+    if (!(distances instanceof DistanceVectors)) return new PaddingBlindAttention(init, biased);
+    const own = { distances, distanceDropout, shared: false, positionKeyBias: false };
+    return new DisentangledAttention(init, { ...biased, ...terms, ...own });
   }
 
   protected override convolution(): null {
@@ -249,28 +277,46 @@ export class Deberta extends DebertaV2 {
   }
 }
 
+/**
+ * True if the file has the keys and queries of distances, which the optimizer of ONNX Runtime computes from the vectors
+ * of distances. No config.json has this setting.
+ */
+const FOLDED = 'folded_distances';
+
+/**
+ * Names of the tables of keys and of queries. transformers computes the queries first, unless they have a projection of
+ * their own.
+ */
+function tableNames(config: ModelConfig): string[] {
+  const { contentToPosition, positionToContent } = distanceTerms(config);
+  const isShared = config.flag('share_att_key');
+  const [key, query] = [isShared && positionToContent, !isShared && contentToPosition].map(Number);
+  return [`distance_tables.${key}`, `distance_tables.${query}`];
+}
+
+function distanceTerms(config: ModelConfig) {
+  const kinds = config.values.pos_att_type == null ? [] : config.list('pos_att_type');
+  return { contentToPosition: kinds.includes('c2p'), positionToContent: kinds.includes('p2c') };
+}
+
 function longestDistance(config: ModelConfig): number {
   const maxDistance = config.number('max_relative_positions');
   return maxDistance < 1 ? config.size('max_position_embeddings') : maxDistance;
 }
 
 function attentionOptions(config: ModelConfig, randomness: Randomness) {
-  const kinds = config.values.pos_att_type == null ? [] : config.list('pos_att_type');
-  const [contentToPosition, positionToContent] = [kinds.includes('c2p'), kinds.includes('p2c')];
+  const terms = distanceTerms(config);
   const [dModel, heads] = [config.size('hidden_size'), config.size('num_attention_heads')];
-  const terms = 1 + Number(contentToPosition) + Number(positionToContent);
+  const kinds = 1 + Number(terms.contentToPosition) + Number(terms.positionToContent);
   return {
     plain: {
       dModel,
       heads,
-      scale: 1 / Math.sqrt((dModel / heads) * terms),
+      scale: 1 / Math.sqrt((dModel / heads) * kinds),
       dropout: dropoutOf(config, 'attention_probs_dropout_prob', randomness),
     },
-    terms: {
-      contentToPosition,
-      positionToContent,
-      distanceDropout: dropoutOf(config, 'hidden_dropout_prob', randomness),
-    },
+    terms,
+    distanceDropout: dropoutOf(config, 'hidden_dropout_prob', randomness),
   };
 }
 
@@ -370,4 +416,5 @@ export const debertaV2: Family = {
     conv_act: 'tanh',
   },
   complete: completeDeberta,
+  impliedBy: (names) => ({ [FOLDED]: names.some((name) => name.endsWith('.attention.self.distance_tables.0')) }),
 };

@@ -28,7 +28,8 @@ export async function openOnnx(source: ModelSource, names: readonly string[], fa
     const unnamed = graphs.flatMap((graph) => graph.unnamed);
     const named = (wanted: ReadonlySet<string>) => namedFor(graphs, wanted, family);
     const notes = graphs.flatMap((graph, i) => graph.notes.map((note) => `${names[i]}: ${note}`));
-    return { tensors, metadata: new Map(), unnamed, named, notes, close };
+    const foldedNames = graphs.flatMap(({ folded }) => [...folded.single.keys()]);
+    return { tensors, metadata: new Map(), unnamed, named, foldedNames, notes, close };
   } catch (error) {
     close();
     throw error;
