@@ -57,14 +57,28 @@ export type { SentenceSimilarity, SentenceSimilarityInputs, SentenceSimilarityOp
 export type { SpeechQuality } from './speech/quality.js';
 export type { RatedSamples, SoundSamples } from './speech/sound-inputs.js';
 export type { SpeechTask } from './speech/whisper-context.js';
-export { InterruptableStoppingCriteria, StoppingCriteria } from './stopping-criteria.js';
+export {
+  EosTokenCriteria,
+  InterruptableStoppingCriteria,
+  MaxLengthCriteria,
+  StoppingCriteria,
+  StoppingCriteriaList,
+} from './stopping-criteria.js';
 export type { Summarization, SummarizationOptions, Summary } from './summarization.js';
 export type { CallOptions, TaskProgress } from './task.js';
 export type { ClassScore, TextClassification, TextClassificationOptions, TextWithPair } from './text-classification.js';
 export type { ChatMessages, GeneratedText, TextGeneration, TextGenerationOptions } from './text-generation.js';
 export type { TruncationOptions } from './text-inputs.js';
 export type { RankedDocument, TextRanking, TextRankingOptions } from './text-ranking.js';
-export { type Streamer, TextStreamer, type TextStreamerOptions } from './text-streamer.js';
+export {
+  BaseStreamer,
+  type Streamer,
+  type StreamerTokenizer,
+  TextStreamer,
+  type TextStreamerOptions,
+  WhisperTextStreamer,
+  type WhisperTextStreamerOptions,
+} from './text-streamer.js';
 export type { TextToSpeech, TextToSpeechOptions } from './text-to-speech.js';
 export type { TextToTextOptions, WriteTexts, WrittenScores } from './text-to-text.js';
 export type { Text2Text, Text2TextGeneration } from './text2text-generation.js';

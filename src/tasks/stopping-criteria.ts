@@ -12,6 +12,54 @@ export abstract class StoppingCriteria {
   abstract _call(input_ids: readonly number[][], scores: readonly number[][]): boolean[];
 }
 
+/** Conditions of which any one ends a generation. */
+export class StoppingCriteriaList extends StoppingCriteria {
+  readonly criteria: StoppingCriteria[] = [];
+
+  push(item: StoppingCriteria): void {
+    this.criteria.push(item);
+  }
+
+  extend(items: StoppingCriteria | Iterable<StoppingCriteria>): void {
+    const isList = items instanceof StoppingCriteriaList || !(items instanceof StoppingCriteria);
+    this.criteria.push(...(isList ? items : [items]));
+  }
+
+  _call(input_ids: readonly number[][], scores: readonly number[][]): boolean[] {
+    const ends = this.criteria.map((each) => each._call(input_ids, scores));
+    return input_ids.map((_, i) => ends.some((end) => end[i]));
+  }
+
+  [Symbol.iterator](): IterableIterator<StoppingCriteria> {
+    return this.criteria.values();
+  }
+}
+
+/** Ends a generation at a number of tokens, with those of the prompt. */
+export class MaxLengthCriteria extends StoppingCriteria {
+  constructor(readonly max_length: number) {
+    super();
+  }
+
+  _call(input_ids: readonly number[][]): boolean[] {
+    return input_ids.map(({ length }) => length >= this.max_length);
+  }
+}
+
+/** Ends a generation after one of these tokens. */
+export class EosTokenCriteria extends StoppingCriteria {
+  readonly eos_token_id: readonly number[];
+
+  constructor(eos_token_id: number | readonly number[]) {
+    super();
+    this.eos_token_id = [eos_token_id].flat();
+  }
+
+  _call(input_ids: readonly number[][]): boolean[] {
+    return input_ids.map((ids) => this.eos_token_id.includes(ids.at(-1) ?? Number.NaN));
+  }
+}
+
 /** Ends a generation on request, such as by a button. The tokens so far are its result. */
 export class InterruptableStoppingCriteria extends StoppingCriteria {
   interrupted = false;

@@ -35,6 +35,7 @@ export async function transformersCalls({ device, keep }: Models): Promise<Calls
       { chat_template: '{{ messages[0].content }}', tokenize: true },
       { tools },
     ),
+    'AutoConfig.from_pretrained': call((options) => tasks.AutoConfig.from_pretrained(smallModel('llama'), options)),
     'AutoModel.from_pretrained': call((options) =>
       tasks.AutoModelForCausalLM.from_pretrained(smallModel('llama'), options),
     ),
@@ -144,8 +145,10 @@ export async function taskCalls(models: Models): Promise<Calls> {
 }
 
 /** Calls of chats. */
-export function chatCalls({ llama, own }: Models): Calls {
+export async function chatCalls({ llama, own }: Models): Promise<Calls> {
+  const whisper = await tasks.WhisperTokenizer.from_pretrained('test/tasks/whisper');
   return {
+    'new WhisperTextStreamer': call((options) => new tasks.WhisperTextStreamer(whisper, options)),
     'new TextStreamer': call((options) => new tasks.TextStreamer(own, options)),
     'new TextStream': call((options) => new TextStream(own, options)),
     'new Chat': call(

@@ -64,6 +64,29 @@ const rounded = ({ type, dims, data }) => ({
 const tensors = Object.fromEntries(
   await Promise.all(Object.entries(tensorPrograms).map(async ([name, program]) => [name, rounded(await program(api))])),
 );
+// The streamer of Whisper: what it tells of a transcript, with neighbouring pieces of text as one.
+const whisper = await AutoTokenizer.from_pretrained('whisper');
+const written =
+  '<|startoftranscript|><|en|><|transcribe|><|0.00|> a cät sat<|1.50|><|1.50|> on a mat.<|2.96|><|endoftext|>';
+const transcript = whisper.encode(written, { add_special_tokens: false });
+const told = [];
+const tell = (name) => (value) => {
+  if (name === 'text' && told.at(-1)?.[0] === 'text') told.at(-1)[1] += value;
+  else told.push([name, value ?? null]);
+};
+const seen = [];
+const streamer = new api.WhisperTextStreamer(whisper, {
+  skip_prompt: true,
+  callback_function: tell('text'),
+  on_chunk_start: tell('start'),
+  on_chunk_end: tell('end'),
+  on_finalize: tell('finalize'),
+  token_callback_function: (tokens) => seen.push(...tokens.map(Number)),
+});
+streamer.put([transcript.slice(0, 3).map(BigInt)]);
+for (const token of transcript.slice(3)) streamer.put([[BigInt(token)]]);
+streamer.end();
+
 writeFileSync(
   join(here, 'transformers-js.json'),
   `${JSON.stringify(
@@ -82,7 +105,10 @@ writeFileSync(
       dot: dot(a, b),
       cos_sim: cos_sim(a, b),
       softmax: softmax(a),
+      whisper: { transcript, told, seen },
+      log_softmax: api.log_softmax(a),
       tensors,
+      classes: Object.keys(api).filter((name) => /^[A-Z]/.test(name)),
     },
     null,
     1,

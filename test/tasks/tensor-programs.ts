@@ -61,4 +61,9 @@ export const tensorPrograms: Record<string, (api: Api) => Api> = {
   full: (api) => api.full([2, 2], 0.5),
   ones: (api) => api.ones([1, 3]),
   zeros: (api) => api.zeros_like(cube(api)),
+  fullLike: (api) => api.full_like(ids(api), 0.25),
+  deviations: (api) => api.std_mean(cube(api), 1)[0],
+  meansOfDeviations: (api) => api.std_mean(cube(api), 1, 0, true)[1],
+  deviationOfAll: (api) => api.std_mean(cube(api), null, 0)[0],
+  slicedFunction: (api) => api.slice(cube(api), [1, -3], [2, -1], [1, 2]),
 };

@@ -112,21 +112,9 @@ export const AutoModelForZeroShotObjectDetection: AutoModelClass = loader('AutoM
 export const AutoModelForDocumentQuestionAnswering: AutoModelClass = loader('AutoModelForDocumentQuestionAnswering');
 export const AutoModelForTextToSpectrogram: AutoModelClass = loader('AutoModelForTextToSpectrogram');
 export const AutoModelForTextToWaveform: AutoModelClass = loader('AutoModelForTextToWaveform');
-export const CLIPModel: AutoModelClass = loader('CLIPModel', 'none');
 export const CLIPTextModel: AutoModelClass = encoder('CLIPTextModel', 'text');
-export const CLIPTextModelWithProjection: AutoModelClass = encoder('CLIPTextModelWithProjection', 'text');
 export const CLIPVisionModel: AutoModelClass = encoder('CLIPVisionModel', 'vision');
-export const CLIPVisionModelWithProjection: AutoModelClass = encoder('CLIPVisionModelWithProjection', 'vision');
-export const SiglipModel: AutoModelClass = loader('SiglipModel', 'none');
-export const SiglipTextModel: AutoModelClass = encoder('SiglipTextModel', 'text');
-export const SiglipVisionModel: AutoModelClass = encoder('SiglipVisionModel', 'vision');
-export const ClapModel: AutoModelClass = loader('ClapModel', 'none');
-export const ClapTextModelWithProjection: AutoModelClass = encoder('ClapTextModelWithProjection', 'text');
 export const ClapAudioModelWithProjection: AutoModelClass = encoder('ClapAudioModelWithProjection', 'audio');
-export const SamModel: AutoModelClass = loader('SamModel');
-export const Florence2ForConditionalGeneration: AutoModelClass = loader('Florence2ForConditionalGeneration');
-export const MoonshineForConditionalGeneration: AutoModelClass = loader('MoonshineForConditionalGeneration');
-export const WhisperForConditionalGeneration: AutoModelClass = loader('WhisperForConditionalGeneration');
 
 function callable(model: LoadedModel, close: () => void): TransformersModel {
   const generate = (first: HostTensor<BigInt64Array> | HostTensor | TransformersGenerateOptions, second = {}) => {

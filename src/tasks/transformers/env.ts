@@ -29,6 +29,9 @@ export interface Environment {
   readonly backends: { readonly onnx: Record<string, unknown> & { readonly wasm: Record<string, unknown> } };
 }
 
+/** Values of `env.logLevel`. */
+export const LogLevel = { DEBUG: 10, INFO: 20, WARNING: 30, ERROR: 40, NONE: 50 } as const;
+
 export const env: Environment = Object.seal({
   localModelPath: './models/',
   allowLocalModels: true,

@@ -1,4 +1,6 @@
 // The interface of transformers.js besides its pipelines, so that a program only has to change its import.
+
+export { AutoConfig, type PretrainedConfig } from './auto-config.js';
 export {
   AutoModel,
   type AutoModelClass,
@@ -28,24 +30,12 @@ export {
   AutoModelForVision2Seq,
   AutoModelForXVector,
   AutoModelForZeroShotObjectDetection,
-  CLIPModel,
   CLIPTextModel,
-  CLIPTextModelWithProjection,
   CLIPVisionModel,
-  CLIPVisionModelWithProjection,
   ClapAudioModelWithProjection,
-  ClapModel,
-  ClapTextModelWithProjection,
-  Florence2ForConditionalGeneration,
   type GeneratedBy,
-  MoonshineForConditionalGeneration,
-  SamModel,
-  SiglipModel,
-  SiglipTextModel,
-  SiglipVisionModel,
   type TransformersModel,
   type TransformersOutput,
-  WhisperForConditionalGeneration,
 } from './auto-model.js';
 export {
   AutoFeatureExtractor,
@@ -62,11 +52,13 @@ export {
   type TokenizerCallOptions,
   type TransformersTokenizer,
 } from './auto-tokenizer.js';
-export { type Environment, env } from './env.js';
+export { type Environment, env, LogLevel } from './env.js';
 export type { NumberList } from './maths.js';
-export { cos_sim, dot, mean_pooling, softmax } from './maths.js';
+export { cos_sim, dot, log_softmax, mean_pooling, softmax } from './maths.js';
 export type { ProcessedMedia, TransformersInputs } from './model-inputs.js';
+export * from './model-names.js';
 export type { ProcessorCallOptions, ProcessorImage, ProcessorInput, PromptPoints } from './processed.js';
+export * from './processor-names.js';
 export { load_audio, RawAudio, read_audio } from './raw-audio.js';
 export type { ImageChannels } from './raw-image.js';
 export { type CanvasLike, load_image, RawImage, type Resample } from './raw-image.js';
@@ -74,6 +66,7 @@ export type { MaskOptions } from './sam-masks.js';
 export {
   cat,
   full,
+  full_like,
   interpolate,
   interpolate_4d,
   layer_norm,
@@ -83,7 +76,11 @@ export {
   ones_like,
   permute,
   quantize_embeddings,
+  rand,
+  randn,
+  slice,
   stack,
+  std_mean,
   Tensor,
   type TensorConstructor,
   topk,

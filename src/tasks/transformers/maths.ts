@@ -41,6 +41,14 @@ export function softmax(logits: NumberList): number[] {
   return softmaxOf(logits);
 }
 
+/** Logarithms of the probabilities. Throws as `softmax`. */
+export function log_softmax(logits: NumberList): number[] {
+  checkNumbers('log_softmax', 'logits', logits);
+  const max = Array.from(logits).reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const sum = Array.from(logits).reduce((total, x) => total + Math.exp(x - max), 0);
+  return Array.from(logits, (x) => x - max - Math.log(sum));
+}
+
 /**
  * The mean of the vectors of tokens, without padding. `last_hidden_state` is [B, T, d], `attention_mask` [B, T]; the
  * result is [B, d], zero for a row without tokens. Throws ShapeError, and ArgumentError for values that are not

@@ -2,10 +2,12 @@
 
 import { checkOneOf, checkOptions, describeValue, type OptionRule } from '../../core/check.js';
 import { ArgumentError, ShapeError } from '../../core/errors.js';
+import { Random } from '../../core/random.js';
 import { bilinear, type MapSize } from '../bilinear.js';
 import { type ArrayOfType, axisOf, type HostData, HostTensor, type HostType, hostTensorOf } from '../host-tensor.js';
 import { packedBits } from '../packed-bits.js';
 import { largest } from '../scores.js';
+import { reduced } from '../tensor-axes.js';
 
 /** A tensor of any type. */
 export type Tensor<Data extends HostData = HostData> = HostTensor<Data>;
@@ -232,3 +234,53 @@ export const ones_like = (tensor: HostTensor<HostData>): HostTensor<BigInt64Arra
 
 /** An int64 tensor of zeros with the shape of another one. */
 export const zeros_like = (tensor: HostTensor<HostData>): HostTensor<BigInt64Array> => zeros(tensor.dims);
+
+/** A tensor filled with one number, with the shape of another one. */
+export const full_like = <Value extends number | bigint>(tensor: HostTensor<HostData>, fill_value: Value) =>
+  full(tensor.dims, fill_value);
+
+/** Numbers between 0 and 1 by chance. */
+export const rand = (size: readonly number[]): HostTensor => full(size, 0).map(() => Math.random());
+
+/** Normally distributed numbers by chance, with mean 0 and standard deviation 1. */
+export function randn(size: readonly number[]): HostTensor {
+  const random = new Random(Math.floor(Math.random() * 2 ** 32));
+  return full(size, 0).map(() => random.normal());
+}
+
+/**
+ * Returns the standard deviations and the means along a dimension, or of all numbers. Squares are divided by the count of
+ * numbers minus `correction`. Throws as the method `mean`.
+ */
+export function std_mean(
+  input: HostTensor,
+  dim: number | null = null,
+  correction = 1,
+  keepdim = false,
+): [deviations: HostTensor, means: HostTensor] {
+  checkTensor('std_mean', 'input', input);
+  const means = input.mean(dim, keepdim);
+  const axis = dim === null ? null : axisOf('std_mean', dim, input.dims.length);
+  const { values } = reduced(input.data, input.dims, axis, keepdim, (numbers) => {
+    const middle = numbers.reduce((a, b) => a + b, 0) / numbers.length;
+    return Math.sqrt(numbers.reduce((a, b) => a + (b - middle) ** 2, 0) / (numbers.length - correction));
+  });
+  return [new HostTensor(Float32Array.from(values), means.dims), means];
+}
+
+/**
+ * Cuts `axes`: entries `starts[i]` up to `ends[i]` of `axes[i]`. Negative numbers count from the end. Rejects with
+ * ArgumentError.
+ */
+export async function slice<Data extends HostData>(
+  data: HostTensor<Data>,
+  starts: readonly number[],
+  ends: readonly number[],
+  axes: readonly number[],
+): Promise<HostTensor<Data>> {
+  checkTensor('slice', 'data', data);
+  const parts: (readonly [number, number] | null)[] = data.dims.map(() => null);
+  for (const [i, axis] of axes.entries())
+    parts[axisOf('slice', axis, data.dims.length)] = [starts[i] as number, ends[i] as number];
+  return data.slice(...parts);
+}
