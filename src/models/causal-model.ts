@@ -14,6 +14,7 @@ import type { ImageReader } from './image-reader.js';
 import { atPlaceholders, isImageId, type PlacedImage } from './image-tokens.js';
 import {
   type ForwardOptions,
+  hasPaddingInside,
   type ModelInputs,
   type ModelOutput,
   PaddedBatch,
@@ -57,7 +58,9 @@ export abstract class CausalModel extends PromptModel {
     const wantsLoss = (options.loss ?? true) && inputs.labels !== undefined && this.headKind === 'language-model';
     const pass = this.#features(padded, hiddenStates, inputs);
     const { result: features, loss: further } =
-      wantsLoss && this.furtherLoss ? yield* this.furtherLoss(pass) : { result: yield* pass, loss: null };
+      wantsLoss && this.furtherLoss
+        ? yield* this.furtherLoss(pass, (x) => padded.ofTokens(x).x)
+        : { result: yield* pass, loss: null };
     const output: ModelOutput = {};
     if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => this.shownState(padded.unpack(state)));
     return { ...output, ...this.#headOutput(features, padded, inputs, options.loss ?? true, further) };
@@ -206,15 +209,17 @@ export abstract class CausalModel extends PromptModel {
 
   /**
    * transformers averages the loss of answer spans over all positions of a row. Its classifiers read the last token
-   * that differs from the padding id, even if the mask hides it.
+   * that differs from the padding id, even if the mask hides it. The positions of images allow no padding.
    */
   #paddingUse(inputs: ModelInputs, options: ForwardOptions): PaddingUse {
     if (this.headKind === 'question-answering' && wantsSpans(inputs, options)) return 'kept';
-    if (this.headKind !== 'sequence-classification') return 'dropped';
+    const usual = this.images ? 'dropped' : 'keptIfInside';
+    if (this.headKind !== 'sequence-classification') return usual;
     const padId = this.settings.numberOrNull('pad_token_id');
     // Without a padding id, transformers takes one row.
     return (rows, isToken) =>
-      (padId !== null || rows.length === 1) && rows.some((row, i) => isToken[i]?.[lastIndex(row, padId)] === false);
+      (usual === 'keptIfInside' && isToken.some(hasPaddingInside)) ||
+      ((padId !== null || rows.length === 1) && rows.some((row, i) => isToken[i]?.[lastIndex(row, padId)] === false));
   }
 
   /** Rows of the tokens that a classifier reads. */

@@ -31,9 +31,9 @@ export interface ModelInputs {
   /**
    * 1 for tokens, 0 for padding, [B, T]. Default: all are tokens. Encoders take any mask. Padding after the tokens
    * changes nothing. Padding before or between tokens keeps its positions, and a head that reads the first token may
-   * read padding, as in transformers. Other models take padding at one side of each row. Decoders without an encoder
-   * then count positions from the first token, as `generate` does. GPT-2, Hunyuan and Ministral 3 include padding in
-   * positions, as in transformers, because their results depend on absolute positions.
+   * read padding, as in transformers. Decoders without an encoder count positions from the first token, as `generate`
+   * does. GPT-2, Hunyuan and Ministral 3 include padding in positions, as in transformers, because their results depend
+   * on absolute positions. Models that read images among tokens take no padding between tokens.
    */
   attentionMask?: Rows | undefined;
   /** Index of the segment of each token, [B, T]. Default: 0. */
@@ -200,13 +200,15 @@ export interface ModelOutput {
 
 /**
  * Handling of padding. 'dropped': not computed. 'kept': computed like tokens, for a loss that reads its outputs.
- * 'keptIfLeading': computed only if a row has padding before a token. Such padding changes the positions of tokens. A
- * function decides by the ids of all rows, and by which of them are tokens.
+ * 'keptIfLeading': computed only if a row has padding before a token. Such padding changes the positions of tokens.
+ * 'keptIfInside': computed only if a row has padding between tokens, which changes their distances. A function decides
+ * by the ids of all rows, and by which of them are tokens.
  */
 export type PaddingUse =
   | 'dropped'
   | 'kept'
   | 'keptIfLeading'
+  | 'keptIfInside'
   | ((rows: readonly ArrayLike<number>[], isToken: readonly (readonly boolean[])[]) => boolean);
 
 /** Padded rows in packed form, and the way back. */
@@ -363,9 +365,9 @@ function unpackMap(map: Tensor, queries: RowLayout | null, keys: RowLayout | nul
   const [size, heads, rows, columns] = map.shape as readonly number[] as [number, number, number, number];
   const [time, width] = [queries?.batch.time ?? rows, keys?.batch.time ?? columns];
   const mask = queries?.tokenMask;
-  if (mask) return mul(map, mask.reshape(size, 1, rows, 1));
+  const shown = mask ? mul(map, mask.reshape(size, 1, rows, 1)) : map;
   const starts = [queries, keys].map((batch) => batch?.starts ?? Array<number>(size).fill(0)) as [number[], number[]];
-  if (time === rows && width === columns && starts.flat().every((start) => start === 0)) return map;
+  if (time === rows && width === columns && starts.flat().every((start) => start === 0)) return shown;
   const indices = new Int32Array(size * heads * time * width).fill(map.size); // a zero after the others
   for (let i = 0, from = 0; i < size; i++) {
     const [down, right] = [starts[0][i] as number, starts[1][i] as number];
@@ -375,7 +377,7 @@ function unpackMap(map: Tensor, queries: RowLayout | null, keys: RowLayout | nul
           if (row + down < time && column + right < width)
             indices[((i * heads + head) * time + row + down) * width + column + right] = from;
   }
-  const values = concat([map.reshape(map.size, 1), map.device.zeros([1, 1])]);
+  const values = concat([shown.reshape(map.size, 1), map.device.zeros([1, 1])]);
   return gather(values, map.device.tensor(indices)).reshape(size, heads, time, width);
 }
 
@@ -394,18 +396,24 @@ function tokensOf(mask: ArrayLike<number>, length: number, row: number): boolean
   return isToken;
 }
 
-/** True if a row has padding that is computed: any for `kept`, before a token for `keptIfLeading`. */
-function hasPadding(isToken: readonly boolean[], padding: PaddingUse): boolean {
+/** True if a row has padding that is computed. */
+function hasPadding(isToken: readonly boolean[], padding: Extract<PaddingUse, string>): boolean {
+  if (padding === 'dropped') return false;
+  if (padding === 'keptIfInside') return hasPaddingInside(isToken);
   const first = isToken.indexOf(false);
-  return padding !== 'dropped' && first >= 0 && (padding === 'kept' || first < isToken.lastIndexOf(true));
+  return first >= 0 && (padding === 'kept' || first < isToken.lastIndexOf(true));
+}
+
+/** True if a row has padding between tokens. */
+export function hasPaddingInside(isToken: readonly boolean[]): boolean {
+  return isToken.slice(isToken.indexOf(true), isToken.lastIndexOf(true)).includes(false);
 }
 
 /** Range of a row's tokens, without padding between them. */
 function spanOf(isToken: readonly boolean[], row: number): { start: number; end: number } {
-  const [start, end] = [isToken.indexOf(true), isToken.lastIndexOf(true) + 1];
-  if (!isToken.slice(start, end).includes(false)) return { start, end };
+  if (!hasPaddingInside(isToken)) return { start: isToken.indexOf(true), end: isToken.lastIndexOf(true) + 1 };
   throw new ArgumentError(
-    `forward: row ${row} of attentionMask hides tokens between others, expected ones with zeros before or after them`,
+    `forward: row ${row} of attentionMask hides tokens between others, expected ones with zeros before or after them; remove the hidden tokens`,
   );
 }
 

@@ -9,9 +9,13 @@ import { scale } from '../ops/binary.js';
 import { activationOf, expertSizes } from './config-values.js';
 import type { ModelConfig } from './model-config.js';
 
-/** Runs a pass of the layers. Returns its result, and a loss of what happened in it. */
+/**
+ * Runs a pass of the layers. Returns its result, and a loss of what happened in it. `ofTokens` removes the rows of
+ * padding.
+ */
 export type FurtherLoss = (
   pass: Generator<unknown, Tensor>,
+  ofTokens: (x: Tensor) => Tensor,
 ) => Generator<unknown, { result: Tensor; loss: Tensor | null }>;
 
 /**
@@ -20,8 +24,8 @@ export type FurtherLoss = (
  */
 export function routerLoss(model: Module, config: ModelConfig): FurtherLoss | null {
   if (!config.flag('output_router_logits')) return null;
-  return function* (pass) {
-    const { result, loss } = yield* withBalanceLossInParts(model, pass);
+  return function* (pass, ofTokens) {
+    const { result, loss } = yield* withBalanceLossInParts(model, pass, ofTokens);
     return { result, loss: loss && scale(loss, config.number('router_aux_loss_coef')) };
   };
 }

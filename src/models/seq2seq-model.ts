@@ -13,6 +13,7 @@ import {
   type ModelInputs,
   type ModelOutput,
   PaddedBatch,
+  type PaddingUse,
   type Rows,
   unpackMaps,
 } from './inputs.js';
@@ -72,7 +73,7 @@ export abstract class Seq2SeqModel extends PromptModel {
       throw new ShapeError(`forward: there are ${memory.batch.size} sources, but ${batch.size} targets`);
     const x = this.embedTarget(batch.ids, this.positionsOf(target));
     yield;
-    const features = yield* this.decoder.forwardInParts(x, batch, { memory, hiddenStates: decoderStates });
+    const features = yield* this.decoder.forwardInParts(x, target.sequences, { memory, hiddenStates: decoderStates });
     const output: ModelOutput = { encoderLastHiddenState: unpack(encoderHidden) };
     if (encoderStates && decoderStates) {
       output.encoderHiddenStates = encoderStates.map(unpack);
@@ -85,12 +86,16 @@ export abstract class Seq2SeqModel extends PromptModel {
   /** Reads the source. `hiddenStates` receives the input of each layer, and the output of the last one. */
   protected encodeInputs(inputs: ModelInputs, hiddenStates: Tensor[] | undefined, layout: BatchLayout): EncodedSource {
     const { inputIds, attentionMask } = inputs;
-    const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask);
+    const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, this.sourcePadding);
     layout.source = padded;
-    const { batch } = padded;
     const x = this.embedInputs(padded, inputs);
     const hidden = (this.encoder as Stack).forward(x, this.sequencesOf(padded, inputs), { hiddenStates });
-    return { memory: { hidden, batch }, unpack: (x) => padded.unpack(x) };
+    return { memory: { hidden, batch: padded.sequences }, unpack: (x) => padded.unpack(x) };
+  }
+
+  /** Handling of padding in sources. */
+  protected get sourcePadding(): PaddingUse {
+    return 'keptIfInside';
   }
 
   /** The input of the encoder's layers. */
@@ -161,7 +166,7 @@ export abstract class Seq2SeqModel extends PromptModel {
     const targets = decoderInputIds ?? (toShift && this.#shifted(toShift));
     if (targets === undefined)
       throw new ArgumentError(`forward: ${name} is missing, and so are labels that it follows from`);
-    return PaddedBatch.from(this.device, name, targets, decoderAttentionMask);
+    return PaddedBatch.from(this.device, name, targets, decoderAttentionMask, 'keptIfInside');
   }
 
   #sourceToShift(inputIds: Tokens | undefined): Tokens | undefined {

@@ -234,7 +234,8 @@ export class MultiHeadAttention extends Module {
    */
   cross(x: Tensor, batch: Sequences, { hidden, batch: memory }: Memory): Tensor {
     for (const sequences of [batch, memory]) checkSequences('MultiHeadAttention', sequences);
-    const lengths = { lengthsQ: batch.lengths, lengthsK: memory.lengths };
+    const padding = paddingMask(memory, { window: null, causal: false, masksPaddingQueries: false, keyless: 'zero' });
+    const lengths = { lengthsQ: batch.lengths, lengthsK: memory.lengths, mask: padding?.mask };
     const whole = { input: x, memory: hidden, countsQ: batch.counts, countsK: memory.counts };
     return this.#attendTo(this.query(x), this.keysAndValues(hidden), lengths, whole);
   }

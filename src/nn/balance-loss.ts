@@ -27,10 +27,14 @@ export function withBalanceLoss<T>(model: Module, pass: () => T): { result: T; l
   return atOnce(withBalanceLossInParts(model, parts()));
 }
 
-/** Same as `withBalanceLoss`, for a pass with pauses, in which another pass may run. */
+/**
+ * Same as `withBalanceLoss`, for a pass with pauses, in which another pass may run. `ofTokens` selects the rows that
+ * count. Default: all.
+ */
 export function* withBalanceLossInParts<T>(
   model: Module,
   pass: Generator<unknown, T>,
+  ofTokens = (x: Tensor) => x,
 ): Generator<unknown, { result: T; loss: Tensor | null }> {
   const modules = model.modules();
   if (model.training && modules.some((module) => module instanceof TransformerLayer && module.recomputes))
@@ -46,7 +50,8 @@ export function* withBalanceLossInParts<T>(
     }
   };
   const result = yield* eachWithin(observed, pass);
-  return { result, loss: routings.length > 0 ? balanceLoss(routings) : null };
+  const counted = routings.map((routing) => ({ ...routing, logits: ofTokens(routing.logits) }));
+  return { result, loss: counted.length > 0 ? balanceLoss(counted) : null };
 }
 
 /** Returns the balance loss of some routings, float32 []. All must have the same number of experts. */

@@ -140,7 +140,9 @@ export class Mamba2 extends RecurrentMixer {
     const all = this.#multipliers ? mul(projected, this.#multipliers) : projected;
     const end = 2 * inner + 2 * keys;
     const convolved = this.conv.forward(all.columns(inner, end), reading);
-    const read = activate('Mamba2', convolved, activation); // [N, x | B | C]
+    const activated = activate('Mamba2', convolved, activation); // [N, x | B | C]
+    const tokenMask = 'batch' in reading ? reading.batch.tokenMask : null;
+    const read = tokenMask ? mul(activated, tokenMask) : activated; // padding adds nothing to the state
     const free = softplus(add(all.columns(end, end + heads), this.dtBias)); // [N, heads]
     const dt = timeLimit ? clamp(free, { min: timeLimit[0], max: timeLimit[1] }) : free;
     const values = contiguous(read.columns(0, inner)).reshape(-1, heads, headSize);

@@ -43,7 +43,8 @@ export class MergedAttention extends MultiHeadAttention implements Mixer {
   override forward(x: Tensor, batch: Sequences, { memory }: MixerContext = {}): Tensor {
     const { counts, positions, longest } = checkSequences('MergedAttention', batch);
     if (!memory) throw new ArgumentError('MergedAttention: memory is missing, expected the result of encode()');
-    const sources = checkSequences('MergedAttention', memory.batch).counts;
+    const source = checkSequences('MergedAttention', memory.batch);
+    const sources = source.counts;
     const { q, kv } = this.project(x, { positions, length: longest });
     const both = concat([this.#sourceKeys(memory.hidden), kv]);
     const merged = gather(both, x.device.tensor(mergedRows(sources, counts))); // source and target by sequence
@@ -51,7 +52,7 @@ export class MergedAttention extends MultiHeadAttention implements Mixer {
       ...this.#options,
       lengthsQ: counts,
       lengthsK: counts.map((count, i) => count + (sources[i] as number)),
-      mask: this.#mask(x, sources, counts),
+      mask: this.#mask(source, batch),
     };
     const [k, v] = halves(merged);
     const outputs = attention(q, k, v, { ...options, dropout: this.dropout?.options });
@@ -112,18 +113,19 @@ export class MergedAttention extends MultiHeadAttention implements Mixer {
   }
 
   /** Returns int32 [B, 1, T, S]: 1 for the source of a token, and for earlier tokens within the window. */
-  #mask({ device }: Tensor, sources: readonly number[], counts: readonly number[]): Tensor {
-    const time = Math.max(...counts);
+  #mask({ counts: sources, isToken: isSource }: Sequences, batch: Sequences): Tensor {
+    const { counts, longest: time, isToken, positions } = batch;
     const keys = Math.max(...counts.map((count, i) => count + (sources[i] as number)));
     const windowSize = this.window ?? keys;
     const mask = new Int32Array(counts.length * time * keys);
     for (const [b, source] of sources.entries())
       for (let query = 0; query < (counts[b] as number); query++) {
         const row = (b * time + query) * keys;
-        mask.fill(1, row, row + source);
-        mask.fill(1, row + source + Math.max(0, query - windowSize + 1), row + source + query + 1);
+        for (let key = 0; key < source; key++) mask[row + key] = Number(isSource?.[b]?.[key] ?? true);
+        for (let key = Math.max(0, query - windowSize + 1); key <= query; key++)
+          mask[row + source + key] = Number(isToken?.[b]?.[key] ?? true);
       }
-    return device.tensor(mask, [counts.length, 1, time, keys]);
+    return positions.device.tensor(mask, [counts.length, 1, time, keys]);
   }
 }
 

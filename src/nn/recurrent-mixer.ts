@@ -1,5 +1,6 @@
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import { mul } from '../ops/binary.js';
 import type { MultiHeadAttention } from './attention.js';
 import type { RecurrentRows } from './causal-conv.js';
 import type { CacheSpec, DecoderState } from './decoder-state.js';
@@ -18,7 +19,8 @@ export abstract class RecurrentMixer extends Module implements Mixer {
   protected abstract mix(x: Tensor, reading: RecurrentRows): Tensor;
 
   forward(x: Tensor, batch: Sequences): Tensor {
-    return this.mix(x, { batch: checkSequences('RecurrentMixer', batch) });
+    const { tokenMask } = checkSequences('RecurrentMixer', batch);
+    return this.mix(tokenMask ? mul(x, tokenMask) : x, { batch });
   }
 
   step(x: Tensor, state: DecoderState): Tensor {

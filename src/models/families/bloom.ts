@@ -6,8 +6,11 @@ import { FeedForward } from '../../nn/feed-forward.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { LayerNorm } from '../../nn/norm.js';
 import { LinearBias } from '../../nn/position-bias.js';
+import type { Sequences } from '../../nn/sequences.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
+import { mul } from '../../ops/binary.js';
+import { contiguous } from '../../ops/contiguous.js';
 import { causalHead, headName } from '../causal-head.js';
 import { CausalModel } from '../causal-model.js';
 import { dropoutOf } from '../config-values.js';
@@ -36,7 +39,7 @@ export class Bloom extends CausalModel {
     const layer = () =>
       new TransformerLayer({
         selfAttn: () =>
-          new MultiHeadAttention(init, { dModel, heads, causal: true, positionBias, dropout: attentionDropout() }),
+          new TokenDistanceAttention(init, { dModel, heads, causal: true, positionBias, dropout: attentionDropout() }),
         feedForward: () => new FeedForward(init, { dModel, activation: 'gelu_tanh' }),
         norm,
         dropout: () => new Dropout(config.number('hidden_dropout'), this.randomness),
@@ -76,6 +79,21 @@ export class Bloom extends CausalModel {
       'decoder.norm': 'transformer.ln_f',
       'head.out': headName(this.headKind, 'classifier'),
     };
+  }
+}
+
+/** Attention whose linear biases (ALiBi) do not count padding between a query and a key. */
+export class TokenDistanceAttention extends MultiHeadAttention {
+  override scoreBias(_q: Tensor, _kv: Tensor, { isToken, size, longest }: Sequences): Tensor | null {
+    const table = this.positionBias?.table();
+    if (isToken === null || !table) return null;
+    const paddingBefore = isToken.flatMap((row) => {
+      let count = 0;
+      return row.map((isReal) => (isReal ? count : count++));
+    });
+    const next = ((table.shape[1] as number) + 1) / 2; // the column of distance 1
+    const perDistance = contiguous(table.columns(next, next + 1)).reshape(this.heads, 1, 1);
+    return mul(table.device.tensor(Float32Array.from(paddingBefore), [size, 1, 1, longest]), perDistance);
   }
 }
 

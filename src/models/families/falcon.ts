@@ -1,5 +1,4 @@
 import type { Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention } from '../../nn/attention.js';
 import { Dropout } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import { FeedForward } from '../../nn/feed-forward.js';
@@ -16,6 +15,7 @@ import { expectForGguf } from '../gguf-mixtures.js';
 import { type ModelConfig, numberIn } from '../model-config.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
+import { TokenDistanceAttention } from './bloom.js';
 
 /**
  * Falcon (Almazrouei et al. 2023, arXiv 2311.16867). Sub-layers run in parallel or in sequence. Positions rotate, or
@@ -48,7 +48,7 @@ export class Falcon extends CausalModel {
     const layer = () => {
       const shared = normsOf(config) === 'shared' ? norm() : null;
       return new TransformerLayer({
-        selfAttn: () => new MultiHeadAttention(init, { ...attention, dropout: attentionDropout() }),
+        selfAttn: () => new TokenDistanceAttention(init, { ...attention, dropout: attentionDropout() }),
         feedForward: () => new FeedForward(init, { ...network, bias }),
         norm: () => shared ?? norm(),
         dropout: () => new Dropout(config.number('hidden_dropout'), this.randomness),

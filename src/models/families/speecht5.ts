@@ -35,7 +35,7 @@ import { softmax } from '../../ops/softmax.js';
 import { abs, sqrt } from '../../ops/unary.js';
 import { activationOf, dropoutOf, layerDropOf } from '../config-values.js';
 import type { Family } from '../family.js';
-import { type ForwardOptions, type ModelInputs, type ModelOutput, unpackMaps } from '../inputs.js';
+import { type ForwardOptions, type ModelInputs, type ModelOutput, type PaddingUse, unpackMaps } from '../inputs.js';
 import type { ModelConfig } from '../model-config.js';
 import type { BatchLayout, FamilyContext } from '../pretrained-model.js';
 import { Seq2SeqModel } from '../seq2seq-model.js';
@@ -332,6 +332,11 @@ export class SpeechT5 extends Seq2SeqModel {
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
     return ['inputIds', 'attentionMask', 'speakerEmbeddings', 'labels'];
+  }
+
+  /** The guided attention loss knows lengths alone. */
+  protected override get sourcePadding(): PaddingUse {
+    return 'dropped';
   }
 
   /** @internal ONNX exports contain the vocoder, which is a model of its own. */
