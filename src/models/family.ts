@@ -16,6 +16,10 @@ export interface Family {
   ) => PretrainedModel;
   /** The ending of classes that have the encoder only, whatever `is_encoder_decoder` says. Default: none. */
   readonly encoderOnly?: 'ForTokenClassification' | 'ForAudioClassification';
+  /** The model of configs with `is_decoder`, without an encoder to attend to. Default: `model`. */
+  readonly decoder?: new (
+    context: FamilyContext,
+  ) => PretrainedModel;
   /** Models by the `model_type` of `text_config`, if they differ from `model`. */
   readonly variants?: Readonly<Record<string, new (context: FamilyContext) => PretrainedModel>>;
   /** Prefix of transformers' class names, such as `Bert` of BertModel. */

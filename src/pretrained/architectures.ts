@@ -99,12 +99,13 @@ export function architectureOf(
 
 /** Returns our class that computes the same as transformers' class of that name. */
 export function modelOf(
-  { model, encoder, encoderOnly, variants }: Family,
+  { model, encoder, encoderOnly, decoder, variants }: Family,
   architecture: string,
   config: Config,
 ): Family['model'] {
   const { model_type: text } = (config.text_config ?? {}) as Config;
   if (variants && typeof text === 'string' && Object.hasOwn(variants, text)) return variants[text] as Family['model'];
+  if (decoder && config.is_decoder === true && config.add_cross_attention !== true) return decoder;
   if (encoder === undefined) return model;
   const isAlone = config.is_encoder_decoder === false && /(EncoderModel|Classification)$/.test(architecture);
   const isOnly = encoderOnly !== undefined && architecture.endsWith(encoderOnly);

@@ -457,6 +457,46 @@ softmax = torch.nn.functional.softmax
 torch.nn.functional.softmax = softmax_as_given
 as_float = torch.Tensor.float
 
+# Masks that hide tokens between others. Hidden tokens have no label.
+hidden = dict(
+    input_ids=[[3, 4, 0, 5, 6, 7], [4, 0, 0, 7, 8, 5]], attention_mask=[[1, 1, 0, 1, 1, 1], [1, 0, 0, 1, 1, 1]], labels=[[3, 4, -100, 5, 6, 7], [4, -100, -100, 7, 8, 5]],
+)
+hidden_source = dict(hidden, labels=[[4, 5, 1, 6], [7, 1, -100, -100]], decoder_attention_mask=[[1, 0, 1, 1], [1, 1, 1, 0]])
+CASES.update({
+    "Llama whose mask hides tokens": ("LlamaForCausalLM", dict(base, num_key_value_heads=1), hidden, ["loss"], None),
+    "Mixtral with a window, whose mask hides tokens from the balance loss": (
+        "MixtralForCausalLM", dict(base, num_key_value_heads=1, sliding_window=3, num_local_experts=3, num_experts_per_tok=2, output_router_logits=True, router_aux_loss_coef=0.5), hidden, ["loss"], None,
+    ),
+    "Granite 4 H whose mask hides tokens": (
+        "GraniteMoeHybridForCausalLM",
+        dict(
+            base, num_key_value_heads=1, layer_types=["linear_attention", "full_attention"], attention_multiplier=0.5, num_local_experts=0, shared_intermediate_size=4,
+            mamba_n_heads=2, mamba_expand=1, mamba_d_state=3, mamba_d_conv=3, mamba_proj_bias=True,
+        ),
+        hidden, ["loss"], None,
+    ),
+    "BLOOM whose mask hides tokens": ("BloomForCausalLM", dict(vocab_size=11, hidden_size=12, n_layer=1, n_head=3), hidden, ["loss"], None),
+    "T5 whose masks hide tokens": (
+        "T5ForConditionalGeneration", dict(vocab_size=11, d_model=8, d_kv=4, d_ff=6, num_layers=1, num_heads=2, relative_attention_num_buckets=8, pad_token_id=0, decoder_start_token_id=0),
+        hidden_source, ["loss"], None,
+    ),
+    "BART whose masks hide tokens": (
+        "BartForConditionalGeneration",
+        dict(
+            vocab_size=11, d_model=8, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=6, decoder_ffn_dim=6,
+            max_position_embeddings=16, pad_token_id=1, decoder_start_token_id=2,
+        ),
+        hidden_source, ["loss"], None,
+    ),
+    "BERT as a decoder": (
+        "BertLMHeadModel", dict(base, is_decoder=True, type_vocab_size=1), dict(input_ids=[[3, 4, 5, 6, 7]], labels=[[3, 4, 5, 6, 7]]), ["loss", "logits"], [[3, 4, 5], [5, 4, 3, 6, 7, 8, 9]],
+    ),
+    "RoBERTa as a decoder": (
+        "RobertaForCausalLM", dict(base, is_decoder=True, type_vocab_size=1, pad_token_id=1), dict(input_ids=[[3, 4, 5, 6, 7]], labels=[[3, 4, 5, 6, 7]]), ["loss", "logits"], None,
+    ),
+    "MPT with an expansion ratio, which transformers ignores": ("MptForCausalLM", dict(mpt, expansion_ratio=2), dict(input_ids=[[3, 4, 5, 6, 7]], labels=[[3, 4, 5, 6, 7]]), ["loss"], None),
+})
+
 cases = []
 for name, (cls, settings, given, results, prompts) in CASES.items():
     kind = getattr(transformers, cls)

@@ -81,7 +81,10 @@ interface DecoderOptions {
   readonly wordActivation?: Activation | undefined;
 }
 
-/** BERT as a decoder: causal layers, which can also attend to the output of an encoder of another family. */
+/**
+ * BERT as a decoder (BertLMHeadModel): causal layers, which can also attend to the output of an encoder of another
+ * family.
+ */
 export class BertDecoder extends CausalModel {
   readonly embeddings: TextEmbeddings;
   readonly decoder: Stack;
@@ -111,10 +114,14 @@ export class BertDecoder extends CausalModel {
   protected override get stateNames(): StateNames {
     const layer = 'bert.encoder.layer.*';
     const cross = `${layer}.crossattention`;
-    return {
+    const names = {
       ...wordPredictionNames(this.settings),
       ...embeddingNames('bert.embeddings'),
       ...bertLayerNames(layer, 'decoder'),
+    };
+    if (!this.settings.flag('add_cross_attention')) return names;
+    return {
+      ...names,
       'decoder.layers.*.multihead_attn.qkv': ['query', 'key', 'value'].map((name) => `${cross}.self.${name}`),
       'decoder.layers.*.multihead_attn.out_proj': `${cross}.output.dense`,
       'decoder.layers.*.norm2': `${cross}.output.LayerNorm`,
@@ -290,6 +297,7 @@ const LAYER = 'bert.encoder.layer.*';
 
 export const bert: Family = {
   model: Bert,
+  decoder: BertDecoder,
   className: 'Bert',
   defaults: {
     hidden_size: 768,

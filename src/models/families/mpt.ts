@@ -35,7 +35,6 @@ export class Mpt extends CausalModel {
     super(context);
     const { init, config } = context;
     config.expect('no_bias', true);
-    config.expect('expansion_ratio', 4);
     config.expect('logit_scale', 1);
     const attentionConfig = attentionOf(config);
     attentionConfig.expect('attn_type', 'multihead_attention');
@@ -155,7 +154,6 @@ export const mpt: Family = {
     d_model: 2048,
     n_heads: 16,
     n_layers: 24,
-    expansion_ratio: 4,
     max_seq_len: 2048,
     vocab_size: 50368,
     layer_norm_epsilon: 1e-5,

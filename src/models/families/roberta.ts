@@ -69,7 +69,7 @@ export class Roberta extends EncoderModel {
   }
 }
 
-/** RoBERTa as a decoder of a vision encoder-decoder. */
+/** RoBERTa as a decoder (RobertaForCausalLM), also of a vision encoder-decoder. */
 export class RobertaDecoder extends BertDecoder {
   constructor(context: FamilyContext) {
     super(context, { firstPosition: context.config.number('pad_token_id') + 1, wordActivation: 'gelu' });
@@ -121,15 +121,26 @@ export function robertaHeadNames(kind: HeadKind, config: ModelConfig): StateName
 
 export const roberta: Family = {
   model: Roberta,
+  decoder: RobertaDecoder,
   className: 'Roberta',
   defaults: { ...bert.defaults, pad_token_id: 1, bos_token_id: 0, eos_token_id: 2 },
   vocabulary: 'roberta',
 };
 
-export const xlmRoberta: Family = { model: Roberta, className: 'XLMRoberta', defaults: roberta.defaults };
+export const xlmRoberta: Family = {
+  model: Roberta,
+  decoder: RobertaDecoder,
+  className: 'XLMRoberta',
+  defaults: roberta.defaults,
+};
 
 /** A French RoBERTa (Martin et al. 2019, arXiv 1911.03894). */
-export const camembert: Family = { model: Roberta, className: 'Camembert', defaults: roberta.defaults };
+export const camembert: Family = {
+  model: Roberta,
+  decoder: RobertaDecoder,
+  className: 'Camembert',
+  defaults: roberta.defaults,
+};
 
 /** The text model of data2vec (Baevski et al. 2022, arXiv 2202.03555): a RoBERTa. */
 class Data2VecText extends Roberta {
