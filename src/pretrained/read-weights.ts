@@ -136,7 +136,7 @@ export async function readWeights(
   if (weights.named) checkHead(model, source, missing);
   model.lacksPooler = weights.named !== undefined && missing.some(isOfPooler);
   const drawn = model.lacksPooler ? missing.filter((piece) => !isOfPooler(piece)) : missing;
-  drawMissing(model, source, drawn, weights.unnamed ?? [], onWarning);
+  drawMissing(model, source, drawn, weights, onWarning);
   if (unused.length > 0)
     onWarning(`${source} has weights that the model does not use: ${some(unused)}`, 'unused-weights');
   await yieldToEventLoop();
@@ -243,17 +243,18 @@ function drawMissing(
   model: PretrainedModel,
   source: string,
   missing: readonly StatePiece[],
-  unnamed: readonly WeightEntry[],
+  { unnamed = [], foldedNames }: Weights,
   onWarning: OnWarning,
 ): void {
   if (missing.length === 0) return;
   const body = missing.filter((piece) => !isOfHead(piece));
   if (body.length > 0) {
     const matrices = unnamed.filter(({ shape }) => shape.filter((n) => n > 1).length === 2).length;
-    const hint =
+    const reason =
       matrices === 0
-        ? ''
+        ? '; its graph may have others that an optimizer has computed from them'
         : `; matrices without a name in its graph: ${matrices} (no path of a node, metadata of the exporter or bias tells it)`;
+    const hint = foldedNames ? `${reason}: load the export without optimization, or model.safetensors` : '';
     throw new FormatError(`${source} lacks weights of the model: ${some(body.map(({ name }) => name))}${hint}`);
   }
   const deviation = Number(model.config.initializer_range ?? 0.02);

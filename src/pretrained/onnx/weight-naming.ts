@@ -7,7 +7,7 @@ export const OF_QUANTIZER = /(_DQ)?(_Q\d|_Bnb4|_quantized)?(_output|_DequantizeL
 
 /** True for a name that an exporter generated. Newer exporters use the name of the operation. */
 export const isGeneratedName = (name: string) =>
-  /^(onnx::|\/|val_\d|\d|Attention_\d|RelPosBias_|(add|div|embedding|expand|mul|permute|select|slice|sub|t|transpose|unsqueeze|view)(_\d+)?$)/.test(
+  /^(onnx::|\/|val_\d|\d|Attention_\d|RelPosBias_|(add|clone|div|embedding|expand|mul|permute|select|slice|sub|t|transpose|unsqueeze|view)(_\d+)?$)/.test(
     name.replace(OF_QUANTIZER, ''),
   );
 
