@@ -143,13 +143,13 @@ if (folder) {
       expect(Object.keys(own.scripts).filter((name) => run.includes(name))).toEqual([]);
     });
 
-    it('takes at most 8.1 MB with any prebuilt addon', async () => {
+    it('takes at most 8.2 MB with any prebuilt addon', async () => {
       const own = join(folder as string, 'node_modules/simdformer');
       const entries = await readdir(own, { recursive: true, withFileTypes: true });
       const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
       const sizes = await Promise.all(files.map(async (path) => (await stat(path)).size));
       expect(sizes.reduce((sum, size) => sum + size)).toBeLessThan(INSTALLED.package);
-      expect(INSTALLED.package + INSTALLED.addon).toBeLessThanOrEqual(8.1e6);
+      expect(INSTALLED.package + INSTALLED.addon).toBeLessThanOrEqual(8.2e6);
     });
 
     it('has its files as subpaths, and its types', async () => {

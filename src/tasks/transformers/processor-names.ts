@@ -43,6 +43,7 @@ export {
   AutoProcessor as ParakeetFeatureExtractor,
   AutoProcessor as Phi3VImageProcessor,
   AutoProcessor as Phi3VProcessor,
+  AutoProcessor as PvtImageProcessor,
   AutoProcessor as Qwen2_5_VLProcessor,
   AutoProcessor as Qwen2VLImageProcessor,
   AutoProcessor as Qwen2VLProcessor,
