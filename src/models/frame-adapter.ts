@@ -65,7 +65,7 @@ class ConvAdapterLayer extends Module implements AdapterLayer {
   }
 
   ownFramesOf(count: number): number {
-    return Math.floor((count - 1) / this.#stride) + 1; // For any kernel size, as in transformers.
+    return Math.floor((count - 1) / this.#stride) + 1; // for any kernel size, as in transformers
   }
 
   forward(x: Tensor): Tensor {

@@ -6,6 +6,7 @@ import { MultiHeadAttention } from '../nn/attention.js';
 import { inference } from '../nn/module.js';
 import type { Tokens } from '../nn/token-batch.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from './inputs.js';
+import { sequenceLoss } from './losses.js';
 import { checkHead, type PredictionHead } from './prediction-head.js';
 import { type FamilyContext, type HeadKind, PretrainedModel } from './pretrained-model.js';
 import { checkImages } from './towers.js';
@@ -30,6 +31,18 @@ export abstract class ImageModel extends PretrainedModel {
     inputs: ModelInputs,
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput>;
+
+  /** Scores of classes from one vector of each image, float32 [B, features], and the loss if there are labels. */
+  protected classified(
+    head: PredictionHead,
+    pooled: Tensor,
+    { labels }: ModelInputs,
+    options: ForwardOptions,
+  ): Pick<ModelOutput, 'logits' | 'loss'> {
+    const logits = head.read(pooled);
+    if (!labels || !(options.loss ?? true)) return { logits };
+    return { logits, loss: sequenceLoss(logits, labels, this.settings) };
+  }
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
     return this.headKind === 'none' ? ['pixelValues'] : ['pixelValues', 'labels'];

@@ -7,7 +7,6 @@ import type { Family } from '../family.js';
 import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { labelsOf } from '../labels.js';
-import { sequenceLoss } from '../losses.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
@@ -28,7 +27,7 @@ export class BitModel extends ImageModel {
 
   protected override *forwardPixelsInParts(
     pixels: Tensor,
-    { labels }: ModelInputs,
+    inputs: ModelInputs,
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
     const maps = yield* this.backbone.forwardInParts(pixels); // each [B, C, H, W]
@@ -37,9 +36,7 @@ export class BitModel extends ImageModel {
     const lastHiddenState = this.backbone.norm?.forward(last) ?? last;
     const pooled = mean(lastHiddenState, { axis: [2, 3] }); // [B, C]
     if (this.head === null) return { ...output, lastHiddenState, poolerOutput: pooled.reshape(...pooled.shape, 1, 1) };
-    output.logits = this.head.read(pooled);
-    if (labels && (options.loss ?? true)) output.loss = sequenceLoss(output.logits, labels, this.settings);
-    return output;
+    return { ...output, ...this.classified(this.head, pooled, inputs, options) };
   }
 
   protected override get bodyName(): string {

@@ -17,7 +17,6 @@ import type { Family } from '../family.js';
 import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { labelsOf } from '../labels.js';
-import { sequenceLoss } from '../losses.js';
 import type { Json } from '../model-config.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -77,7 +76,7 @@ export class ConvNext extends ImageModel {
 
   protected override *forwardPixelsInParts(
     pixels: Tensor,
-    { labels }: ModelInputs,
+    inputs: ModelInputs,
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
     let x = this.patchNorm.forward(this.patches.forward(permute(pixels, [0, 2, 3, 1]))); // [B, H, W, C]
@@ -91,9 +90,7 @@ export class ConvNext extends ImageModel {
     const output: ModelOutput = options.hiddenStates ? { hiddenStates: states.map(channelsFirst) } : {};
     const pooled = this.pooler.forward(mean(x, { axis: [1, 2] })); // [B, C]
     if (this.head === null) return { ...output, lastHiddenState: channelsFirst(x), poolerOutput: pooled };
-    output.logits = this.head.read(pooled);
-    if (labels && (options.loss ?? true)) output.loss = sequenceLoss(output.logits, labels, this.settings);
-    return output;
+    return { ...output, ...this.classified(this.head, pooled, inputs, options) };
   }
 
   protected override get bodyName(): string {

@@ -21,7 +21,6 @@ import type { Family } from '../family.js';
 import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { labelsOf } from '../labels.js';
-import { sequenceLoss } from '../losses.js';
 import type { ModelConfig } from '../model-config.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -60,7 +59,7 @@ class Hiera extends ImageModel {
 
   protected override *forwardPixelsInParts(
     pixels: Tensor,
-    { labels }: ModelInputs,
+    inputs: ModelInputs,
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
     const depths = this.settings.sizes('depths');
@@ -78,10 +77,7 @@ class Hiera extends ImageModel {
     const output: ModelOutput = options.hiddenStates ? { hiddenStates } : {};
     const pooled = this.poolerNorm.forward(mean(x, { axis: 1 }));
     if (this.head === null) return { ...output, lastHiddenState: x, poolerOutput: pooled };
-    output.logits = this.head.read(pooled);
-    if (labels !== undefined && (options.loss ?? true))
-      output.loss = sequenceLoss(output.logits, labels, this.settings);
-    return output;
+    return { ...output, ...this.classified(this.head, pooled, inputs, options) };
   }
 
   /** float32 [B, patches, features]. Throws ShapeError. */

@@ -19,7 +19,6 @@ import type { Family } from '../family.js';
 import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { labelsOf } from '../labels.js';
-import { sequenceLoss } from '../losses.js';
 import type { ModelConfig } from '../model-config.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -51,7 +50,7 @@ class Pvt extends ImageModel {
 
   protected override *forwardPixelsInParts(
     pixels: Tensor,
-    { labels }: ModelInputs,
+    inputs: ModelInputs,
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
     const hiddenStates: Tensor[] = [];
@@ -61,10 +60,7 @@ class Pvt extends ImageModel {
     const output: ModelOutput = options.hiddenStates ? { hiddenStates: [...hiddenStates, normed] } : {};
     if (this.head === null) return { ...output, lastHiddenState: normed };
     const first = contiguous(slice(normed, 1, 0, 1)).reshape(pixels.shape[0] as number, -1);
-    output.logits = this.head.read(first);
-    if (labels !== undefined && (options.loss ?? true))
-      output.loss = sequenceLoss(output.logits, labels, this.settings);
-    return output;
+    return { ...output, ...this.classified(this.head, first, inputs, options) };
   }
 
   protected override get bodyName(): string {

@@ -7,7 +7,6 @@ import type { Family } from '../family.js';
 import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { labelsOf } from '../labels.js';
-import { sequenceLoss } from '../losses.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { ResNet, resNetDefaults, resNetNames } from '../resnet.js';
@@ -29,7 +28,7 @@ export class ResNetModel extends ImageModel {
 
   protected override *forwardPixelsInParts(
     pixels: Tensor,
-    { labels }: ModelInputs,
+    inputs: ModelInputs,
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
     const maps = yield* this.backbone.forwardInParts(permute(pixels, [0, 2, 3, 1])); // each [B, H, W, C]
@@ -39,9 +38,7 @@ export class ResNetModel extends ImageModel {
     const pooled = mean(last, { axis: [1, 2] }); // [B, C]
     if (this.head === null)
       return { ...output, lastHiddenState: channelsFirst(last), poolerOutput: pooled.reshape(...pooled.shape, 1, 1) };
-    output.logits = this.head.read(pooled);
-    if (labels && (options.loss ?? true)) output.loss = sequenceLoss(output.logits, labels, this.settings);
-    return output;
+    return { ...output, ...this.classified(this.head, pooled, inputs, options) };
   }
 
   protected override get bodyName(): string {

@@ -1,20 +1,18 @@
-import { describeValue } from '../../core/check.js';
-import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
-import { ConformerLayer, ConvolutionModule } from '../../nn/conformer.js';
+import { MultiHeadAttention } from '../../nn/attention.js';
+import type { ConformerLayer } from '../../nn/conformer.js';
 import type { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
-import { DistanceRows, FrameAttention, RotatedInputAttention } from '../../nn/frame-attention.js';
+import { DistanceRows } from '../../nn/frame-attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { Linear } from '../../nn/linear.js';
 import { LayerNorm } from '../../nn/norm.js';
-import { RotaryEmbedding } from '../../nn/rotary-embedding.js';
 import type { Sequences } from '../../nn/sequences.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { add, mul, scale } from '../../ops/binary.js';
-import { activationOf, dropoutOf, layerDropOf } from '../config-values.js';
+import { dropoutOf, layerDropOf } from '../config-values.js';
+import { type AttentionMaker, conformerLayers, conformerNames, frameAttention } from '../conformer-layers.js';
 import type { Family } from '../family.js';
 import { adapterNames, FrameAdapter } from '../frame-adapter.js';
 import type { ModelInputs, ModelOutput } from '../inputs.js';
@@ -72,70 +70,12 @@ export class Wav2Vec2Bert extends SoundModel {
   }
 
   #layerOf(init: Initializer, config: ModelConfig): () => ConformerLayer {
-    const dModel = config.size('hidden_size');
-    const activation = activationOf(config.text('hidden_act'));
-    const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
-    const dropout = (name: string) => dropoutOf(config, name, this.randomness);
-    const attention = this.#attentionOf(init, config);
-    const taps = config.size('conv_depthwise_kernel_size');
-    if (taps % 2 === 0)
-      throw new FormatError(`config.json: conv_depthwise_kernel_size is ${taps}, expected an odd number`);
-    return () =>
-      new ConformerLayer({
-        selfAttn: () =>
-          attention({ dModel, heads: config.size('num_attention_heads'), dropout: dropout('attention_dropout') }),
-        feedForward: () =>
-          new FeedForward(init, {
-            dModel,
-            activation,
-            dFF: config.size('intermediate_size'),
-            dropout: dropout('activation_dropout'),
-          }),
-        convolution: () =>
-          new ConvolutionModule(init, {
-            dModel,
-            taps,
-            ahead: 0,
-            bias: false,
-            activation,
-            norm,
-            dropout: dropout('conformer_conv_dropout'),
-          }),
-        norm,
-        dropout: (part) => dropout(part === 'attention' ? 'attention_dropout' : 'hidden_dropout'),
-        randomness: this.randomness,
-      });
-  }
-
-  /** Returns a function that makes the kind of attention that `position_embeddings_type` names. */
-  #attentionOf(init: Initializer, config: ModelConfig): (options: MultiHeadOptions) => MultiHeadAttention {
-    const headSize = Math.floor(config.size('hidden_size') / config.size('num_attention_heads'));
-    const { position_embeddings_type: type } = config.values;
-    switch (type) {
-      case 'relative_key': {
-        const [before, after] = ['left', 'right'].map((side) => config.number(`${side}_max_position_embeddings`)) as [
-          number,
-          number,
-        ];
-        const row = (distance: number) => Math.max(-before, Math.min(after, distance)) + before;
-        const max = Math.max(before, after, 1);
-        const relative = () => new DistanceRows(init, headSize, { rows: before + 1 + after, max, row });
-        return (options) => new MultiHeadAttention(init, { ...options, relative });
-      }
-      case 'relative':
-        return (options) => new FrameAttention(init, options);
-      case 'rotary': {
-        const theta = config.number('rotary_embedding_base');
-        const rotation = new RotaryEmbedding(init, { headSize, maxLength: 1 << 20, layout: 'halves', theta });
-        return (options) => new RotatedInputAttention(init, options, rotation);
-      }
-      case null:
-        return (options) => new MultiHeadAttention(init, options);
-      default:
-        throw new FormatError(
-          `config.json: position_embeddings_type is ${describeValue(type)}, expected relative_key, relative, rotary or null`,
-        );
-    }
+    const norm = () => new LayerNorm(init, config.size('hidden_size'), config.number('layer_norm_eps'));
+    return conformerLayers(init, config, this.randomness, {
+      attention: attentionOf(init, config),
+      norm,
+      convolution: () => ({ ahead: 0, norm }),
+    });
   }
 
   override get featureWidth(): number {
@@ -190,34 +130,19 @@ export class Wav2Vec2Bert extends SoundModel {
   }
 }
 
-/** Names of a Conformer's layers. `body`: the module that holds the encoder. `norm`: the norm after the convolution. */
-export function conformerNames(body: string, settings: ModelConfig, norm: string): StateNames {
-  const path = 'encoder.layers.*';
-  const layer = `${body}.encoder.layers.*`;
-  const heads = [settings.size('num_attention_heads')];
-  const network = (ours: string, stored: string): StateNames => ({
-    [`${path}.${ours}.linear1`]: `${layer}.${stored}.intermediate_dense`,
-    [`${path}.${ours}.linear2`]: `${layer}.${stored}.output_dense`,
-  });
-  return {
-    [`${path}.first_norm`]: `${layer}.ffn1_layer_norm`,
-    ...network('first_feed_forward', 'ffn1'),
-    [`${path}.norm1`]: `${layer}.self_attn_layer_norm`,
-    [`${path}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.linear_${name}`),
-    [`${path}.self_attn.out_proj`]: `${layer}.self_attn.linear_out`,
-    [`${path}.self_attn.relative.key_rows`]: `${layer}.self_attn.distance_embedding.weight`,
-    [`${path}.self_attn.relative_keys`]: `${layer}.self_attn.linear_pos`,
-    [`${path}.self_attn.content_bias`]: { name: `${layer}.self_attn.pos_bias_u`, leading: heads },
-    [`${path}.self_attn.distance_bias`]: { name: `${layer}.self_attn.pos_bias_v`, leading: heads },
-    [`${path}.convolution_norm`]: `${layer}.conv_module.layer_norm`,
-    [`${path}.convolution.pointwise1`]: `${layer}.conv_module.pointwise_conv1`,
-    [`${path}.convolution.depthwise`]: `${layer}.conv_module.depthwise_conv`,
-    [`${path}.convolution.norm`]: `${layer}.conv_module.${norm}`,
-    [`${path}.convolution.pointwise2`]: `${layer}.conv_module.pointwise_conv2`,
-    [`${path}.norm2`]: `${layer}.ffn2_layer_norm`,
-    ...network('feed_forward', 'ffn2'),
-    [`${path}.end_norm`]: `${layer}.final_layer_norm`,
-  };
+/** Returns a function that makes the kind of attention that `position_embeddings_type` names. */
+function attentionOf(init: Initializer, config: ModelConfig): AttentionMaker {
+  if (config.values.position_embeddings_type !== 'relative_key')
+    return frameAttention(init, config, 'relative_key, relative, rotary or null');
+  const headSize = Math.floor(config.size('hidden_size') / config.size('num_attention_heads'));
+  const [before, after] = ['left', 'right'].map((side) => config.number(`${side}_max_position_embeddings`)) as [
+    number,
+    number,
+  ];
+  const row = (distance: number) => Math.max(-before, Math.min(after, distance)) + before;
+  const max = Math.max(before, after, 1);
+  const relative = () => new DistanceRows(init, headSize, { rows: before + 1 + after, max, row });
+  return (options) => new MultiHeadAttention(init, { ...options, relative });
 }
 
 const defaults: Json = {
