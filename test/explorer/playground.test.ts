@@ -1,28 +1,36 @@
-// The playground in Chromium, with small models: conversations, search, the page without a network, and its size.
+// The playground in Chromium, with small models: each tab, the page without a network, and its size.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { type Browser, type Page, chromium as playwright } from 'playwright-core';
 import { build } from 'vite';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createDevice, type Device } from '../../src/index.js';
+import { encodeImage } from '../../src/pretrained/processors/decode-image.js';
+import { writeWav } from '../../src/pretrained/processors/wav.js';
+import { pipeline } from '../../src/tasks/index.js';
 import { chromium } from '../browser/chromium.js';
 import type { StaticServer } from '../browser/server.js';
 import { describeWith } from '../equipment.js';
 import { standInForHub } from '../site/hub.js';
+import { programModel } from '../tasks/program-models.js';
 import { serveExplorer, takePicture } from './explorer.js';
 
 describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
   const outDir = `${process.cwd()}/build/explorer/playground`;
   let browser: Browser;
   let server: StaticServer;
+  let device: Device;
   beforeAll(async () => {
     await build({ configFile: 'examples/playground/vite.config.ts', build: { outDir }, logLevel: 'error' });
     server = await serveExplorer(`${outDir}/`);
     browser = await playwright.launch(chromium);
+    device = await createDevice();
   }, 120_000);
   afterAll(async () => {
     await browser?.close();
     server?.close();
+    device?.dispose();
   });
 
   /** Opens a tab, and answers for the hub with small models. `trouble` lists the errors of the page. */
@@ -43,14 +51,14 @@ describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
 
   async function load(page: Page, id: string) {
     await page.getByLabel('Model', { exact: true }).fill(id);
-    await page.getByRole('button', { name: 'Load' }).click();
+    await page.getByRole('button', { name: 'Load', exact: true }).click();
     await page.getByText(`${id} is loaded.`).waitFor();
   }
 
   it('chats: streams, edits, retries, and follows a schema', { timeout: 120_000 }, async () => {
     const { page, trouble, close } = await open('Chat');
     await page.getByLabel('Model', { exact: true }).fill('nobody/nothing');
-    await page.getByRole('button', { name: 'Load' }).click();
+    await page.getByRole('button', { name: 'Load', exact: true }).click();
     await page
       .locator('.news.wrong')
       .getByText(/nobody\/nothing/)
@@ -112,6 +120,105 @@ describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
     expect(await found.count()).toBe(2);
     expect(await found.first().textContent()).toMatch(/^note\.txt \d\.\d+The cat sleeps/);
     await takePicture(page, 'playground-search');
+    expect(trouble).toEqual([]);
+    await close();
+  });
+
+  it('transcribes a recording', { timeout: 120_000 }, async () => {
+    const { page, trouble, close } = await open('Transcribe');
+    await load(page, 'openai/whisper-tiny.en');
+    const sound = Float32Array.from({ length: 16_000 }, (_, i) => 0.3 * Math.sin(i / (10 + i / 2000)));
+    const input = page.locator('input[accept^="audio"]');
+    await input.setInputFiles([{ name: 'a.txt', mimeType: 'audio/wav', buffer: Buffer.from('no sound') }]);
+    await page.getByRole('alert').waitFor();
+    await input.setInputFiles([{ name: 'a.wav', mimeType: 'audio/wav', buffer: Buffer.from(writeWav(sound, 16_000)) }]);
+    const written = page.locator('output').getByText(/\(\d+\.\d s\)$/);
+    await written.waitFor();
+    await using transcribe = await pipeline('automatic-speech-recognition', 'test/tasks/whisper', { device });
+    const { text } = await transcribe(sound);
+    expect((await written.textContent())?.split('\n')[0]).toBe(text.trim());
+    expect(await page.getByRole('alert').count()).toBe(0);
+    expect(trouble).toEqual([]);
+    await close();
+  });
+
+  it('finds objects, describes images, and cuts them out', { timeout: 120_000 }, async () => {
+    const { page, trouble, close } = await open('Images');
+    const draw = async (width: number, height: number) => {
+      const data = Uint8Array.from({ length: width * height * 3 }, (_, i) => (3 * i * i + 150) % 251);
+      return Buffer.from(await encodeImage({ width, height, data }));
+    };
+    const [small, large] = [await draw(12, 12), await draw(64, 32)];
+    const look = async (task: string, model: string, buffer: Buffer) => {
+      await page.getByRole('combobox', { name: 'Task' }).selectOption(task);
+      await load(page, model);
+      await page.locator('input[accept="image/*"]').setInputFiles([{ name: 'a.png', mimeType: 'image/png', buffer }]);
+      await page
+        .locator('output:not(:empty)')
+        .getByText(/^(?!Looking)/)
+        .or(page.getByRole('alert'))
+        .waitFor();
+      expect(await page.getByRole('alert').allTextContents()).toEqual([]);
+      return page.locator('output').textContent();
+    };
+    const pixel = () =>
+      page.locator('canvas').evaluate((canvas: HTMLCanvasElement) => {
+        const { data } = canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height);
+        return data.filter((_, i) => i % 4 === 3 && data[i] === 0).length;
+      });
+    expect(await look('Find objects', 'facebook/detr-resnet-50', small)).toMatch(/^Nothing found\.$|^\S.* \d+ %/);
+    expect(await pixel(), 'no transparent pixels').toBe(0);
+    await using describe = await pipeline('image-to-text', programModel('vision-gpt2'), { device });
+    const [description] = await describe(small);
+    expect(await look('Describe', 'microsoft/trocr-small-printed', small)).toBe(
+      description!.generated_text || 'No text found.',
+    );
+    expect(await look('Cut out', 'nvidia/segformer-b0-finetuned-ade-512-512', large)).toMatch(/transparent/);
+    await using remove = await pipeline('background-removal', programModel('segformer-background'), { device });
+    const cut = await remove(large);
+    expect(await pixel()).toBe(cut.data.filter((alpha, i) => i % 4 === 3 && alpha === 0).length);
+    expect(trouble).toEqual([]);
+    await close();
+  });
+
+  it('sorts texts into classes', { timeout: 120_000 }, async () => {
+    const { page, trouble, close } = await open('Classify');
+    await load(page, 'Xenova/nli-deberta-v3-xsmall');
+    await page.getByLabel('Texts, one a line').fill('w1 w2 w3');
+    await page.getByLabel('Labels, separated by commas').fill('w4, w5');
+    await page.getByRole('button', { name: 'Classify' }).click();
+    const found = page.getByRole('list', { name: 'Classes' }).locator('.row');
+    await found.first().waitFor();
+    await using classify = await pipeline('zero-shot-classification', programModel('bert-nli'), { device });
+    const { labels, scores } = await classify('w1 w2 w3', ['w4', 'w5']);
+    const expected = labels.map((label, i) => `${label}: ${(100 * scores[i]!).toFixed(1)} %`);
+    expect((await found.allTextContents()).map((text) => text.trim())).toEqual(expected);
+    expect(trouble).toEqual([]);
+    await close();
+  });
+
+  it('learns examples, and learns again with another model', { timeout: 180_000 }, async () => {
+    const { page, trouble, close } = await open('Fine-tune');
+    for (const _ of [1, 2]) {
+      await load(page, 'HuggingFaceTB/SmolLM2-135M');
+      expect(await page.getByRole('button', { name: 'Download the adapter' }).isDisabled()).toBe(true);
+      await page.getByLabel(/^Examples/).fill('the red one → a\nthe blue one → b');
+      await page.getByRole('button', { name: 'Learn 2 examples' }).click();
+      await page.getByRole('button', { name: 'Download the adapter' }).and(page.locator(':enabled')).waitFor();
+      expect(await page.locator('output').textContent()).toMatch(/^Step (\d+) of \1, loss \d+\.\d{3}$/);
+      await page.getByLabel('Ask it').fill('the red one');
+      await page.getByRole('button', { name: 'Ask', exact: true }).click();
+      await page
+        .locator('output')
+        .getByText(/^the red one → /)
+        .waitFor();
+      expect(await page.getByRole('alert').count()).toBe(0);
+    }
+    const downloads: string[] = [];
+    page.on('download', (download) => downloads.push(download.suggestedFilename()));
+    await page.getByRole('button', { name: 'Download the adapter' }).click();
+    const files = ['adapter_config.json', 'adapter_model.safetensors', 'tokenizer.json'];
+    await expect.poll(() => downloads).toEqual(expect.arrayContaining(files));
     expect(trouble).toEqual([]);
     await close();
   });

@@ -61,6 +61,8 @@ const stored: Record<string, () => Files> = {
   'openai/clip-vit-base-patch16': () => programModel('clip'),
   'facebook/sam-vit-base': () => programModel('sam'),
   'microsoft/trocr-small-printed': () => programModel('vision-gpt2'),
+  'nvidia/segformer-b0-finetuned-ade-512-512': () => programModel('segformer-background'),
+  'Xenova/nli-deberta-v3-xsmall': () => programModel('bert-nli'),
   'florence-community/Florence-2-base': () => programModel('florence2'),
   'google/paligemma-3b-mix-224': () => programModel('paligemma'),
   'laion/clap-htsat-unfused': () => programModel('clap'),

@@ -76,7 +76,7 @@ function ImageTaskView({ task }: { readonly task: ImageTask }) {
         );
       } else if (ready.task === 'image-to-text') {
         const [found] = await (ready as Pipeline<'image-to-text'>)(file, { signal });
-        setText(found?.generated_text ?? '');
+        setText(found?.generated_text || 'No text found.');
       } else {
         const cut = await (ready as Pipeline<'background-removal'>)(file, { signal });
         context.clearRect(0, 0, width, height);

@@ -1,4 +1,4 @@
-import { useRef, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Lora } from 'simdformer/finetune';
 import { saveFiles } from '../../../explorer/src/save-files.js';
 import { people } from '../../../finetune/src/examples.js';
@@ -34,10 +34,17 @@ export function TeachTab() {
   const [hasAdapter, setHasAdapter] = useState(false);
   const ready = model.state.kind === 'ready' ? model.state.value : null;
   const examples = examplesOf(text);
+  // An adapter belongs to one model.
+  useEffect(() => {
+    adapter.current = null;
+    setHasAdapter(false);
+    setNews('');
+  }, [ready]);
 
   const learn = () =>
     work.run(async (signal) => {
       if (ready === null) throw new Error('Load a model first.');
+      setNews('Preparing the examples…');
       adapter.current?.dispose();
       adapter.current = await teach(ready, examples, {
         passes: 3,
