@@ -83,7 +83,7 @@ describe.each(cases)('%s', (name) => {
     adapter.isActive = true;
     expect(logitsOf(model)).toEqual(on);
     adapter.merge();
-    expect(error(logitsOf(model), on)).toBeLessThan(CLOSE);
+    expect(error(logitsOf(model), on)).toBeLessThan(limit('logits'));
     adapter.unmerge();
     expect(logitsOf(model)).toEqual(on);
     adapter.dispose();
@@ -129,7 +129,7 @@ describe.each(cases)('%s', (name) => {
     await model.save(join(temporary, `${name}-model`));
     using merged = await loadModel(device, join(temporary, `${name}-model`), { onWarning });
     expect(merged.adapters.size).toBe(0);
-    expect(error(logitsOf(merged), on)).toBeLessThan(CLOSE);
+    expect(error(logitsOf(merged), on)).toBeLessThan(limit('logits'));
   });
 });
 
