@@ -136,7 +136,15 @@ describe('calls that are asked for', () => {
   it('auto: calls of strict tools satisfy their schemas', async () => {
     const strict = tools.map(({ type, function: called }) => ({ type, function: { ...called, strict: true } }));
     const brace = tokenizers.bare!.encode('{', { addSpecial: false })[0]!;
-    const given = { ...base, model: 'bare', tools: strict, parallel_tool_calls: false, seed: 3, temperature: 1.5, n: 4 };
+    const given = {
+      ...base,
+      model: 'bare',
+      tools: strict,
+      parallel_tool_calls: false,
+      seed: 3,
+      temperature: 1.5,
+      n: 4,
+    };
     const { choices } = await client.chat.completions.create({ ...given, logit_bias: { [brace]: 50 } });
     for (const { message, finish_reason: reason } of choices) {
       check(message.tool_calls as unknown as Call[]);
