@@ -1,47 +1,71 @@
 /** Base class of all errors that simdformer throws. */
 export class SimdformerError extends Error {
-  // Written out, because minifiers shorten class names.
-  override name = 'SimdformerError';
+  constructor(message?: string, options?: ErrorOptions) {
+    super(message, options);
+    // Minifiers shorten names of classes, and Node prints them.
+    if (Object.hasOwn(new.target.prototype, 'name')) Object.defineProperty(new.target, 'name', { value: this.name });
+  }
+
+  // A getter is there already when the stack is written.
+  override get name() {
+    return 'SimdformerError';
+  }
 }
 
 /** Shapes that do not fit the op or each other. */
 export class ShapeError extends SimdformerError {
-  override name = 'ShapeError';
+  override get name() {
+    return 'ShapeError';
+  }
 }
 
 /** A tensor or array of the wrong element type. */
 export class DTypeError extends SimdformerError {
-  override name = 'DTypeError';
+  override get name() {
+    return 'DTypeError';
+  }
 }
 
 /** Tensors of different devices, a closed device, or a device that cannot be opened. */
 export class DeviceError extends SimdformerError {
-  override name = 'DeviceError';
+  override get name() {
+    return 'DeviceError';
+  }
 }
 
 /** Use of a tensor or program after its memory was freed, or of a file after it was closed. */
 export class DisposedError extends SimdformerError {
-  override name = 'DisposedError';
+  override get name() {
+    return 'DisposedError';
+  }
 }
 
 /** An argument or option outside the accepted values. */
 export class ArgumentError extends SimdformerError {
-  override name = 'ArgumentError';
+  override get name() {
+    return 'ArgumentError';
+  }
 }
 
 /** An impossible request to automatic differentiation. */
 export class AutogradError extends SimdformerError {
-  override name = 'AutogradError';
+  override get name() {
+    return 'AutogradError';
+  }
 }
 
 /** The device's memory cannot grow further. */
 export class OutOfMemoryError extends SimdformerError {
-  override name = 'OutOfMemoryError';
+  override get name() {
+    return 'OutOfMemoryError';
+  }
 }
 
 /** A number that became NaN or infinite, such as the loss of a diverging training run. */
 export class NonFiniteError extends SimdformerError {
-  override name = 'NonFiniteError';
+  override get name() {
+    return 'NonFiniteError';
+  }
 
   constructor(
     message: string,
@@ -54,17 +78,23 @@ export class NonFiniteError extends SimdformerError {
 
 /** A file or buffer that does not follow its format. */
 export class FormatError extends SimdformerError {
-  override name = 'FormatError';
+  override get name() {
+    return 'FormatError';
+  }
 }
 
 /** A file that the network or its server did not deliver. */
 export class FetchError extends SimdformerError {
-  override name = 'FetchError';
+  override get name() {
+    return 'FetchError';
+  }
 }
 
 /** A refusal or failure of Hugging Face's hub, or of a server in its place. */
 export class HubError extends FetchError {
-  override name = 'HubError';
+  override get name() {
+    return 'HubError';
+  }
 
   constructor(
     message: string,
@@ -79,14 +109,18 @@ export class HubError extends FetchError {
 
 /** One of several cooperating processes failed, ended, or did not answer. */
 export class WorldError extends SimdformerError {
-  override name = 'WorldError';
+  override get name() {
+    return 'WorldError';
+  }
 }
 
 /**
  * A command that the engine refused, or that met bad data such as an id outside the vocabulary or a negative length.
  */
 export class CommandError extends SimdformerError {
-  override name = 'CommandError';
+  override get name() {
+    return 'CommandError';
+  }
 
   constructor(
     /** Position in the command list that ran. */

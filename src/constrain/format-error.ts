@@ -2,7 +2,9 @@ import { ArgumentError } from '../core/errors.js';
 
 /** A response format that is wrong, too large or not supported. */
 export class ResponseFormatError extends ArgumentError {
-  override name = 'ResponseFormatError';
+  override get name() {
+    return 'ResponseFormatError';
+  }
 
   constructor(
     /** The message without the option's name, for callers that know the option by another name. */
@@ -15,7 +17,9 @@ export class ResponseFormatError extends ArgumentError {
 
 /** The shortest text of the format may have more tokens than are left. */
 export class NoRoomError extends ResponseFormatError {
-  override name = 'NoRoomError';
+  override get name() {
+    return 'NoRoomError';
+  }
 
   constructor(
     /** The number of tokens that were generated. */

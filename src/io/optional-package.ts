@@ -17,7 +17,9 @@ const PACKAGES = {
 
 /** A package of a part is not installed. */
 export class MissingPackageError extends SimdformerError {
-  override name = 'MissingPackageError';
+  override get name() {
+    return 'MissingPackageError';
+  }
 }
 
 /**

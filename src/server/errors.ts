@@ -31,7 +31,9 @@ export interface ErrorBody {
 
 /** An error whose status and message are sent to the client. */
 export class ApiError extends SimdformerError {
-  override name = 'ApiError';
+  override get name() {
+    return 'ApiError';
+  }
 
   constructor(
     readonly status: ErrorStatus,

@@ -5,7 +5,9 @@ import { JobQueue } from './job-queue.js';
 
 /** The model cannot do a task. The message is the reason. */
 export class UnsupportedTaskError extends SimdformerError {
-  override name = 'UnsupportedTaskError';
+  override get name() {
+    return 'UnsupportedTaskError';
+  }
 }
 
 type AnyCall = (...args: unknown[]) => Promise<unknown>;

@@ -34,7 +34,9 @@ export interface Tokenizer {
 
 /** Thrown for text that the vocabulary has no token for. */
 export class UnknownTokenError extends SimdformerError {
-  override name = 'UnknownTokenError';
+  override get name() {
+    return 'UnknownTokenError';
+  }
 
   constructor(
     readonly token: string,

@@ -6,7 +6,9 @@ import type { BatchedOptions } from './options.js';
 
 /** Thrown if the queue of waiting requests is full. The caller may try again later. */
 export class QueueFullError extends SimdformerError {
-  override name = 'QueueFullError';
+  override get name() {
+    return 'QueueFullError';
+  }
 
   constructor(
     message: string,

@@ -82,7 +82,9 @@ export interface ChatAnswer {
 
 /** Thrown if a conversation is so long that the context has no room for an answer. */
 export class ContextFullError extends SimdformerError {
-  override name = 'ContextFullError';
+  override get name() {
+    return 'ContextFullError';
+  }
 
   constructor(
     /**
