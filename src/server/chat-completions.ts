@@ -34,6 +34,7 @@ import {
 import { type ServedModel, type ServedTextModel, textModelOf } from './served-model.js';
 import { type CallDelta, ToolCalls } from './tool-calls.js';
 import { type ChosenTools, chosenTools, toolChoice } from './tool-choice.js';
+import { verbosity, withVerbosity } from './verbosity.js';
 
 export const maxTokens = optional(integer({ min: 1, max: 2 ** 31 - 1 }));
 
@@ -71,7 +72,7 @@ const chatBody = (model: Schema<string>) =>
     function_call: refusedField("give 'tool_choice'"),
     prediction: refusedField('leave it out'),
     reasoning_effort: optional(oneOf(EFFORTS)),
-    verbosity: refusedField('say it in a message'),
+    verbosity,
     web_search_options: refusedField('models read what they are sent'),
     metadata: optional(record(string({ maxLength: 512 }), { max: 16 })),
     store: optional(oneOf([false])),
@@ -175,7 +176,8 @@ export async function promptTokens(call: Call<ChatRequest>, textModel: ServedTex
 }
 
 function imagesOf({ body, fields, signal }: Call<ChatRequest>, { served: { model, imageHosts } }: ServedTextModel) {
-  return readImages(model, templateMessages(body.messages, fields), imageHosts, signal, fields);
+  const written = withVerbosity(templateMessages(body.messages, fields), body.verbosity);
+  return readImages(model, written, imageHosts, signal, fields);
 }
 
 /** Returns the template of conversations. Throws ApiError 400 for a model without one. */

@@ -207,6 +207,68 @@ describe("OpenAI's Responses API", () => {
     await expect(client('other').responses.inputTokens.count(more)).rejects.toMatchObject({ status: 404 });
   });
 
+  it("leaves out the oldest turns that do not fit, with truncation: 'auto'", async () => {
+    const turn = (i: number) => [
+      { role: 'user' as const, content: `${prompt} Call it Mia ${i}. `.repeat(4) },
+      { role: 'assistant' as const, content: story },
+    ];
+    const turns = Array.from({ length: 12 }, (_, i) => turn(i)).flat();
+    const input = [...turns, { role: 'user' as const, content: prompt }];
+    const long = { ...greedy, instructions: 'Be brief.', input };
+    await expect(client().responses.create(long)).rejects.toMatchObject({
+      status: 400,
+      code: 'context_length_exceeded',
+    });
+    const cut = await client().responses.create({ ...long, truncation: 'auto' });
+    expect(cut.truncation).toBe('auto');
+    // The answer is that to the longest end of the conversation that leaves room for it.
+    const from = (start: number) => client().responses.create({ ...long, input: input.slice(start) });
+    const tokens = async (start: number) => {
+      const given = { model: 'stories', instructions: 'Be brief.', input: input.slice(start) };
+      return (
+        await client()
+          .responses.inputTokens.count(given)
+          .catch(() => ({ input_tokens: Infinity }))
+      ).input_tokens;
+    };
+    const room = models.stories.maxLength - greedy.max_output_tokens;
+    let start = 0;
+    while ((await tokens(start)) > room) start += 2;
+    expect([start > 0, start < turns.length]).toEqual([true, true]);
+    expect(cut.output_text).toBe((await from(start)).output_text);
+    expect(cut.usage!.input_tokens).toBe(await tokens(start));
+    // Without max_output_tokens, a quarter of the context stays free.
+    const unlimited = { model: 'stories', instructions: long.instructions, input, truncation: 'auto' as const };
+    const counted = await client().responses.inputTokens.count(unlimited);
+    expect(counted.input_tokens).toBeLessThanOrEqual((models.stories.maxLength * 3) / 4);
+    expect(counted.input_tokens).toBeGreaterThan(models.stories.maxLength / 3);
+    const alone = client().responses.create({ ...greedy, input: prompt.repeat(200), truncation: 'auto' });
+    await expect(alone).rejects.toMatchObject({ code: 'context_length_exceeded' });
+  });
+
+  it('says a verbosity to the model, in chats too', async () => {
+    const tokens = async (fields: object) =>
+      (await client().responses.inputTokens.count({ model: 'stories', input: prompt, ...fields })).input_tokens;
+    const text = { verbosity: 'low' as const };
+    expect(await tokens({ text })).toBe(await tokens({ instructions: 'Answer concisely.' }));
+    expect(await tokens({ text: { verbosity: 'medium' } })).toBe(await tokens({}));
+    expect(await tokens({ text: { verbosity: 'high' }, instructions: 'Be kind.' })).toBe(
+      await tokens({ instructions: 'Be kind.\n\nAnswer in detail.' }),
+    );
+    const chat = (verbosity: 'low' | null, ...first: string[]) =>
+      client().chat.completions.create({
+        model: 'stories',
+        temperature: 0,
+        max_tokens: 16,
+        verbosity,
+        messages: [
+          ...first.map((content) => ({ role: 'system' as const, content })),
+          { role: 'user', content: prompt },
+        ],
+      });
+    expect((await chat('low')).choices).toEqual((await chat(null, 'Answer concisely.')).choices);
+  });
+
   it('names the kind of a tool that it does not have', async () => {
     const custom = { type: 'custom', name: 'shell' } as const;
     const kind = /^400 'tools\[0\]\.type' is "custom", expected function$/;

@@ -70,7 +70,7 @@ export class ResponseAnswer {
       tool_choice: body.tool_choice ?? 'auto',
       tools: body.tools ?? [],
       top_p: body.top_p ?? 1,
-      truncation: 'disabled',
+      truncation: body.truncation ?? 'disabled',
       usage: isOver
         ? {
             input_tokens: usage.prompt,

@@ -18,6 +18,7 @@ import {
   string,
   tagged,
 } from '../schema.js';
+import { verbosity } from '../verbosity.js';
 
 const ID = { maxLength: 256 };
 const MAX_PARTS = 256;
@@ -128,14 +129,14 @@ const promptFields = (model: Schema<string>) => ({
     ),
   ),
   parallel_tool_calls: optional(boolean()),
-  text: optional(object({ format: optional(format), verbosity: refusedField('say it in a message') })),
+  text: optional(object({ format: optional(format), verbosity })),
   reasoning: optional(
     object({
       effort: optional(oneOf(EFFORTS)),
       summary: optional(oneOf(['auto', 'concise', 'detailed'])),
     }),
   ),
-  truncation: optional(oneOf(['disabled'])),
+  truncation: optional(oneOf(['disabled', 'auto'])),
   conversation: refusedField("give 'previous_response_id'"),
 });
 

@@ -35,6 +35,7 @@ export function requestOf(body: ResponseRequest, messages: readonly object[]): C
     parallel_tool_calls: body.parallel_tool_calls,
     response_format: wanted?.type === 'json_schema' ? { type: wanted.type, json_schema: wanted } : wanted,
     chat_template_kwargs: effortVariables(reasoning?.effort),
+    verbosity: body.text?.verbosity,
   } as ConversationRequest;
 }
 

@@ -11,6 +11,7 @@ import { ResponseAnswer } from './answer.js';
 import { inputTokensBody, type ResponseRequest, responseBody } from './body.js';
 import { checkOutputs, inputItems, messagesOf, requestOf } from './chat-request.js';
 import { ResponseStore } from './response-store.js';
+import { truncated } from './truncation.js';
 
 const RESPONSE = shape({
   id: text,
@@ -81,7 +82,8 @@ function countTokens(name: Schema<string>, store: ResponseStore): Endpoint {
     response: shape({ object: constant('response.input_tokens'), input_tokens: count }),
     async handle(call) {
       const body = call.body as ResponseRequest;
-      const chat = requestOf(body, wholeInput(body, store, call.prefixScope)) as ChatRequest;
+      const whole = requestOf(body, wholeInput(body, store, call.prefixScope));
+      const chat = (await truncated({ ...call, body }, whole)) as ChatRequest;
       const textModel = textModelOf(await call.use(body.model));
       const tokens = await promptTokens({ ...call, body: chat }, textModel);
       return { json: { object: 'response.input_tokens', input_tokens: tokens } };
@@ -114,7 +116,7 @@ function createResponse(name: Schema<string>, store: ResponseStore): Endpoint {
     async handle(call) {
       const { body, prefixScope } = call;
       const messages = wholeInput(body, store, prefixScope);
-      const conversation = await converse(call, requestOf(body, messages));
+      const conversation = await converse(call, await truncated(call, requestOf(body, messages)));
       const answer = new ResponseAnswer(conversation, call);
       const keep = () => {
         if (body.store === false) return;
