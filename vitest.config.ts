@@ -11,7 +11,7 @@ import { filesOf, isolation } from './test/browser/server.js';
 const everyBackend = ['test/{core,generate,models,nn,ops,train}/**/*.test.ts', 'test/fixtures.test.ts'];
 /** Pretrained models: all of them in Node, one of each kind in pages. */
 const pretrained = [
-  'test/pretrained/{families,predictor,save}.test.ts',
+  'test/pretrained/{families,predictor,save,variants}.test.ts',
   'test/pretrained/{quantized,onnx,torch-checkpoints,torch-adapters,gguf-types}.test.ts',
   'test/retrieval/{dense,sparse,late-interaction,modules,rank,precision}.test.ts',
 ];

@@ -25,21 +25,27 @@ export abstract class ImageModel extends PretrainedModel {
     checkHead(context, heads);
   }
 
-  /** Outputs for images, yielding after each layer or stage. `pixels`: float32 [B, channels, height, width]. */
+  /**
+   * Outputs for images, yielding after each layer or stage. They include the features that a head reads, which
+   * image-feature-extraction returns. `pixels`: float32 [B, channels, height, width].
+   */
   protected abstract forwardPixelsInParts(
     pixels: Tensor,
     inputs: ModelInputs,
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput>;
 
-  /** Scores of classes from one vector of each image, float32 [B, features], and the loss if there are labels. */
+  /**
+   * Scores of classes from one vector of each image, float32 [B, features], and the loss if there are labels. Nothing
+   * for a model without a head.
+   */
   protected classified(
-    head: PredictionHead,
     pooled: Tensor,
     { labels }: ModelInputs,
     options: ForwardOptions,
   ): Pick<ModelOutput, 'logits' | 'loss'> {
-    const logits = head.read(pooled);
+    if (this.head === null) return {};
+    const logits = this.head.read(pooled);
     if (!labels || !(options.loss ?? true)) return { logits };
     return { logits, loss: sequenceLoss(logits, labels, this.settings) };
   }

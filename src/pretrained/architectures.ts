@@ -62,7 +62,7 @@ export function headOf(config: Config): HeadKind {
 /** The class name of a config.json and its head: undefined for unknown names. */
 function knownHead({ architectures }: Config): [name: string, head: HeadKind | undefined] {
   const name = Array.isArray(architectures) ? String(architectures[0]) : '';
-  if (name === 'ViTMAEForPreTraining') return [name, 'none']; // its decoder is for training
+  if (/^(ViTMAE|Hiera)ForPreTraining$/.test(name)) return [name, 'none']; // their decoders are for training
   if (predictsPairs(name)) return [name, 'masked-language-model'];
   if (name.includes('DoubleHeads') || isContrastive(name)) return [name, undefined];
   return [name, suffixes.find(([suffix]) => name.endsWith(suffix))?.[1]];

@@ -16,8 +16,8 @@ export interface ImageFeatureExtractionOptions extends CallOptions {
 
 /**
  * Returns vectors of images. Models that compare images with texts give float32 [images, features]; so does `pool`.
- * Other models give a vector for the class token and for each patch, [images, 1 + patches, features]. ConvNeXt gives
- * maps, [images, features, height, width].
+ * Other models give a vector for the class token and for each patch, [images, 1 + patches, features]. Models
+ * of stages, such as ConvNeXt, give maps, [images, features, height, width].
  */
 export type ImageFeatureExtraction = (
   images: ImageInput | readonly ImageInput[],
@@ -57,5 +57,5 @@ export const imageFeatureExtraction: TextlessTask<ImageFeatureExtraction> = {
 };
 
 function missing(what: string): never {
-  throw new FormatError(`${TASK}: the model has nothing for ${what}`);
+  throw new FormatError(`${TASK}: the model has nothing for ${what}: give loadModel(…, { head: 'none' })`);
 }

@@ -35,8 +35,8 @@ export class BitModel extends ImageModel {
     const last = maps.at(-1) as Tensor;
     const lastHiddenState = this.backbone.norm?.forward(last) ?? last;
     const pooled = mean(lastHiddenState, { axis: [2, 3] }); // [B, C]
-    if (this.head === null) return { ...output, lastHiddenState, poolerOutput: pooled.reshape(...pooled.shape, 1, 1) };
-    return { ...output, ...this.classified(this.head, pooled, inputs, options) };
+    const poolerOutput = pooled.reshape(...pooled.shape, 1, 1);
+    return { ...output, lastHiddenState, poolerOutput, ...this.classified(pooled, inputs, options) };
   }
 
   protected override get bodyName(): string {

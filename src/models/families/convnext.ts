@@ -89,8 +89,8 @@ export class ConvNext extends ImageModel {
     const channelsFirst = (map: Tensor) => permute(map, [0, 3, 1, 2]);
     const output: ModelOutput = options.hiddenStates ? { hiddenStates: states.map(channelsFirst) } : {};
     const pooled = this.pooler.forward(mean(x, { axis: [1, 2] })); // [B, C]
-    if (this.head === null) return { ...output, lastHiddenState: channelsFirst(x), poolerOutput: pooled };
-    return { ...output, ...this.classified(this.head, pooled, inputs, options) };
+    const scores = this.classified(pooled, inputs, options);
+    return { ...output, lastHiddenState: channelsFirst(x), poolerOutput: pooled, ...scores };
   }
 
   protected override get bodyName(): string {

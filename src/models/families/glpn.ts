@@ -51,8 +51,8 @@ export class Glpn extends ImageModel {
     const maps = yield* segformerMaps(this.stages, pixels);
     const shown = (map: Tensor) => permute(map, [0, 3, 1, 2]);
     const output: ModelOutput = options.hiddenStates ? { hiddenStates: maps.map(shown) } : {};
-    if (this.depth1 === null || this.depth2 === null)
-      return { ...output, lastHiddenState: shown(maps.at(-1) as Tensor) };
+    output.lastHiddenState = shown(maps.at(-1) as Tensor);
+    if (this.depth1 === null || this.depth2 === null) return output;
     const decoded: Tensor[] = [];
     for (const [i, step] of this.steps.entries())
       decoded.push(step.forward(maps.at(-1 - i) as Tensor, decoded.at(-1) ?? null));

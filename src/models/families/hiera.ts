@@ -37,6 +37,8 @@ class Hiera extends ImageModel {
   readonly layers: readonly HieraLayer[];
   readonly poolerNorm: LayerNorm;
   readonly head: PredictionHead | null;
+  /** Parts of checkpoints for pretraining, which restore masked patches. */
+  override readonly keptNames = /^(encoder_norm|multiscale_fusion|decoder)\./;
 
   constructor(context: FamilyContext) {
     super(context, ['none', 'image-classification']);
@@ -76,8 +78,7 @@ class Hiera extends ImageModel {
     }
     const output: ModelOutput = options.hiddenStates ? { hiddenStates } : {};
     const pooled = this.poolerNorm.forward(mean(x, { axis: 1 }));
-    if (this.head === null) return { ...output, lastHiddenState: x, poolerOutput: pooled };
-    return { ...output, ...this.classified(this.head, pooled, inputs, options) };
+    return { ...output, lastHiddenState: x, poolerOutput: pooled, ...this.classified(pooled, inputs, options) };
   }
 
   /** float32 [B, patches, features]. Throws ShapeError. */
@@ -99,6 +100,10 @@ class Hiera extends ImageModel {
       return image * count + (order[i - image * count] as number);
     });
     return gather(rows, pixels.device.tensor(all)).reshape(size, count, features);
+  }
+
+  override ignores(name: string): boolean {
+    return this.keptNames.test(name);
   }
 
   protected override get bodyName(): string {

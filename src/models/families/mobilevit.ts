@@ -24,7 +24,6 @@ import type { Family } from '../family.js';
 import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { labelsOf } from '../labels.js';
-import { sequenceLoss } from '../losses.js';
 import type { ModelConfig } from '../model-config.js';
 import { pixelLoss } from '../pixel-loss.js';
 import { PredictionHead } from '../prediction-head.js';
@@ -79,7 +78,7 @@ export class MobileVit extends ImageModel {
   }
   protected override *forwardPixelsInParts(
     pixels: Tensor,
-    { labels }: ModelInputs,
+    inputs: ModelInputs,
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
     const maps: Tensor[] = [];
@@ -90,19 +89,18 @@ export class MobileVit extends ImageModel {
       yield;
     }
     const output: ModelOutput = options.hiddenStates ? { hiddenStates: maps.map(channelsFirst) } : {};
-    const wantsLoss = labels !== undefined && (options.loss ?? true);
     if (this.segmentationHead) {
+      const { labels } = inputs;
       const logits = this.segmentationHead.forward(map);
       output.logits = channelsFirst(logits);
-      if (wantsLoss) output.loss = pixelLoss(logits, labels, this.settings.number('semantic_loss_ignore_index'));
+      if (labels !== undefined && (options.loss ?? true))
+        output.loss = pixelLoss(logits, labels, this.settings.number('semantic_loss_ignore_index'));
       return output;
     }
     const last = (this.expansion as ConvNorm).forward(map);
     const poolerOutput = mean(last, { axis: [1, 2] }); // [B, features]
-    if (this.head === null) return { ...output, lastHiddenState: channelsFirst(last), poolerOutput };
-    output.logits = this.head.read(poolerOutput);
-    if (wantsLoss) output.loss = sequenceLoss(output.logits, labels, this.settings);
-    return output;
+    const scores = this.classified(poolerOutput, inputs, options);
+    return { ...output, lastHiddenState: channelsFirst(last), poolerOutput, ...scores };
   }
 
   protected override get bodyName(): string {

@@ -58,9 +58,8 @@ class Pvt extends ImageModel {
     for (const stage of this.stages) map = yield* stage.forwardInParts(map, hiddenStates);
     const normed = this.norm.forward(map); // [B, tokens, features]
     const output: ModelOutput = options.hiddenStates ? { hiddenStates: [...hiddenStates, normed] } : {};
-    if (this.head === null) return { ...output, lastHiddenState: normed };
     const first = contiguous(slice(normed, 1, 0, 1)).reshape(pixels.shape[0] as number, -1);
-    return { ...output, ...this.classified(this.head, first, inputs, options) };
+    return { ...output, lastHiddenState: normed, ...this.classified(first, inputs, options) };
   }
 
   protected override get bodyName(): string {

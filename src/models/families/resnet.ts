@@ -36,9 +36,9 @@ export class ResNetModel extends ImageModel {
     const output: ModelOutput = options.hiddenStates ? { hiddenStates: maps.map(channelsFirst) } : {};
     const last = maps.at(-1) as Tensor;
     const pooled = mean(last, { axis: [1, 2] }); // [B, C]
-    if (this.head === null)
-      return { ...output, lastHiddenState: channelsFirst(last), poolerOutput: pooled.reshape(...pooled.shape, 1, 1) };
-    return { ...output, ...this.classified(this.head, pooled, inputs, options) };
+    const poolerOutput = pooled.reshape(...pooled.shape, 1, 1);
+    const scores = this.classified(pooled, inputs, options);
+    return { ...output, lastHiddenState: channelsFirst(last), poolerOutput, ...scores };
   }
 
   protected override get bodyName(): string {

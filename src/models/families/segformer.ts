@@ -20,7 +20,6 @@ import type { Family } from '../family.js';
 import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { labelsOf } from '../labels.js';
-import { sequenceLoss } from '../losses.js';
 import type { ModelConfig } from '../model-config.js';
 import { segformerModule } from '../module-names.js';
 import { pixelLoss } from '../pixel-loss.js';
@@ -49,7 +48,7 @@ export class Segformer extends ImageModel {
 
   protected override *forwardPixelsInParts(
     pixels: Tensor,
-    { labels }: ModelInputs,
+    inputs: ModelInputs,
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
     const maps = yield* segformerMaps(this.stages, pixels);
@@ -57,17 +56,17 @@ export class Segformer extends ImageModel {
     const output: ModelOutput = options.hiddenStates
       ? { hiddenStates: maps.map((map) => this.#shown(map, map === last)) }
       : {};
-    const wantsLoss = labels !== undefined && (options.loss ?? true);
+    output.lastHiddenState = this.#shown(last, true);
     if (this.decodeHead) {
+      const { labels } = inputs;
       const logits = this.decodeHead.forward(maps); // [B, H, W, labels]
       output.logits = permute(logits, [0, 3, 1, 2]);
-      if (wantsLoss) output.loss = pixelLoss(logits, labels, this.settings.number('semantic_loss_ignore_index'));
+      if (labels !== undefined && (options.loss ?? true))
+        output.loss = pixelLoss(logits, labels, this.settings.number('semantic_loss_ignore_index'));
       return output;
     }
-    if (this.head === null) return { ...output, lastHiddenState: this.#shown(last, true) };
-    output.logits = this.head.read(mean(last, { axis: [1, 2] }));
-    if (wantsLoss) output.loss = sequenceLoss(output.logits, labels, this.settings);
-    return output;
+    const pooled = mean(last, { axis: [1, 2] });
+    return { ...output, ...this.classified(pooled, inputs, options) };
   }
 
   /**

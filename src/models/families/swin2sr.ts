@@ -108,7 +108,8 @@ export class Swin2SR extends ImageModel {
     }
     const deep = add(this.last.forward(this.norm.forward(x)), shallow);
     const output: ModelOutput = options.hiddenStates ? { hiddenStates } : {};
-    if (upsampler === null) return { ...output, lastHiddenState: permute(deep, [0, 3, 1, 2]) };
+    output.lastHiddenState = permute(deep, [0, 3, 1, 2]);
+    if (upsampler === null) return output;
     const made = scale(upsampler.forward(deep, image), 1 / range);
     const factor = settings.size('upscale');
     const [rowsOut, columnsOut] = [1, 2].map((axis) => (image.shape[axis] as number) * factor) as [number, number];
