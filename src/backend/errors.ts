@@ -4,9 +4,10 @@ export class SimdformerError extends Error {
     super(message, options);
     // Minifiers shorten names of classes, and Node prints them.
     if (Object.hasOwn(new.target.prototype, 'name')) Object.defineProperty(new.target, 'name', { value: this.name });
+    Object.defineProperty(this, 'name', { value: this.name, writable: true, configurable: true });
   }
 
-  // A getter is there already when the stack is written.
+  // The stack is written before a field of the class would be set.
   override get name() {
     return 'SimdformerError';
   }

@@ -1,4 +1,4 @@
-// The length of answers that OpenAI's clients ask for. Its newest models learned the word, ours get a sentence.
+// The length of answers that OpenAI's clients ask for, as a sentence in the system message.
 
 import type { ChatMessage } from '../tokenizers/chat-template.js';
 import { oneOf, optional } from './schema.js';
@@ -13,5 +13,8 @@ export function withVerbosity(messages: readonly ChatMessage[], wanted: keyof ty
   if (sentence === null) return messages;
   const [first, ...rest] = messages;
   if (first?.role !== 'system') return [{ role: 'system', content: sentence }, ...messages];
-  return [{ ...first, content: `${first.content}\n\n${sentence}` }, ...rest];
+  const { content } = first;
+  const parts =
+    typeof content === 'string' ? `${content}\n\n${sentence}` : [...(content ?? []), { type: 'text', text: sentence }];
+  return [{ ...first, content: parts }, ...rest];
 }
