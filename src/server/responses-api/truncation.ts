@@ -8,9 +8,8 @@ import { textModelOf } from '../served-model.js';
 import type { ResponseRequest } from './body.js';
 
 /**
- * Returns the request without its oldest turns, as few as possible, such that the context has room for
- * `max_output_tokens`, or for the quarter of the context that is at most kept free. System messages at the begin, and the
- * last turn, stay.
+ * Leaves out the oldest turns, as few as possible, until the prompt fits. The context keeps room for `max_output_tokens`,
+ * but at most for a quarter of its length. The first system messages and the last turn stay.
  */
 export async function truncated(
   call: Call<ResponseRequest>,
