@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createDevice } from 'simdformer';
-import { loadModel, type TextModel } from 'simdformer/pretrained';
+import { loadTextModel, type TextModel } from 'simdformer/pretrained';
 import { ask, placeOf } from './ask.js';
 import { indexFolder } from './index-folder.js';
 import type { VectorStore } from './store.js';
@@ -38,7 +38,7 @@ export async function main(args: readonly string[], print: (line: string) => voi
     return 2;
   }
   const device = await createDevice();
-  const embedder = await loadModel(device, values.embedder, { head: 'none' });
+  const embedder = await loadTextModel(device, values.embedder, { head: 'none' });
   const store = await openStore(values.store, values.memory, values.embedder, embedder);
   try {
     if (command === 'index') {
@@ -49,8 +49,8 @@ export async function main(args: readonly string[], print: (line: string) => voi
       );
       return 0;
     }
-    const reranker = await loadModel(device, values.reranker);
-    const chat = await loadModel(device, values.chat);
+    const reranker = await loadTextModel(device, values.reranker);
+    const chat = await loadTextModel(device, values.chat);
     const result = await ask(given, { embedder, reranker, chat }, store);
     if (result === null) {
       console.error('The memory is empty: call `index FOLDER` first.');

@@ -43,33 +43,33 @@ const embedBody = (model: Schema<string>) =>
     max_tokens: refusedField('the model has its own limit'),
   });
 
-/** The endpoint at `/v2/embed`. */
-export function cohereEmbed(models: ModelPool): Endpoint {
-  const numbers = listOf(listOf({ type: 'number' }));
+const BY_TYPE = constant('embeddings_by_type');
+const numbers = listOf(listOf({ type: 'number' }));
+const byType = shape({ float: numbers, base64: listOf(text), binary: numbers, ubinary: numbers }, TYPES);
+
+/** The endpoints at `/v1/embed` and `/v2/embed`. Version 1 answers without types if a request names none. */
+export const cohereEmbed = (models: ModelPool): Endpoint[] => [embedOf(models, '1'), embedOf(models, '2')];
+
+function embedOf(models: ModelPool, version: '1' | '2'): Endpoint {
   return endpoint({
     method: 'post',
-    path: '/v2/embed',
+    path: `/v${version}/embed`,
     operation: 'embeddings',
-    operationId: 'cohereEmbed',
-    summary: "Computes an embedding of each text, by Cohere's API.",
+    operationId: version === '1' ? 'cohereFormerEmbed' : 'cohereEmbed',
+    summary: `Computes an embedding of each text, by version ${version} of Cohere's API.`,
     dialect: COHERE,
     body: embedBody(nameOf(models.namesOf(isEmbedder))),
     response: shape({
       id: text,
       texts: listOf(text),
-      embeddings: shape({ float: numbers, base64: listOf(text), binary: numbers, ubinary: numbers }, TYPES),
-      response_type: constant('embeddings_by_type'),
+      embeddings: version === '1' ? { anyOf: [numbers, byType] } : byType,
+      response_type: version === '1' ? { enum: ['embeddings_floats', 'embeddings_by_type'] } : BY_TYPE,
       meta: shape({ api_version: shape({ version: text }), billed_units: shape({ input_tokens: count }) }),
     }),
     async handle(call) {
-      const {
-        model,
-        texts,
-        input_type: use,
-        embedding_types: types = ['float'],
-        truncate,
-        output_dimension,
-      } = call.body;
+      const { model, texts, input_type: use, embedding_types: types, truncate, output_dimension } = call.body;
+      const isPlain = version === '1' && types === undefined;
+      const written = types ?? ['float'];
       const { vectors, tokens } = await embedTexts(call, {
         model,
         input: texts,
@@ -81,9 +81,11 @@ export function cohereEmbed(models: ModelPool): Endpoint {
         json: {
           id: randomUUID(),
           texts,
-          embeddings: Object.fromEntries(types.map((type) => [type, vectors.map(WRITERS[type])])),
-          response_type: 'embeddings_by_type',
-          meta: { api_version: { version: '2' }, billed_units: { input_tokens: tokens } },
+          embeddings: isPlain
+            ? vectors.map(WRITERS.float)
+            : Object.fromEntries(written.map((type) => [type, vectors.map(WRITERS[type])])),
+          response_type: isPlain ? 'embeddings_floats' : 'embeddings_by_type',
+          meta: { api_version: { version }, billed_units: { input_tokens: tokens } },
         },
       };
     },

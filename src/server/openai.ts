@@ -205,7 +205,7 @@ function endpointsOf(models: ModelPool, isClosing: () => boolean): Endpoint[] {
     countMessageTokens(chats),
     rerank(models, '1'),
     rerank(models, '2'),
-    cohereEmbed(models),
+    ...cohereEmbed(models),
     ...ollama(models, chats),
     transcriptions(models),
     translations(models),

@@ -2,7 +2,7 @@
 import Anthropic from '@anthropic-ai/sdk';
 import { betaZodTool } from '@anthropic-ai/sdk/helpers/beta/zod';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { CohereClientV2 } from 'cohere-ai';
+import { CohereClient, CohereClientV2 } from 'cohere-ai';
 import { Ollama } from 'ollama';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -627,6 +627,11 @@ it("embeds for Cohere's client", async () => {
   expect(embeddings.ubinary).toEqual(packed);
   expect(embeddings.binary).toEqual(packed.map((each) => each.map((byte) => byte - 128)));
   expect(meta!.billedUnits!.inputTokens).toBeGreaterThan(2);
+  const former = new CohereClient({ token: KEY, environment: server.url });
+  const plain = { responseType: 'embeddings_floats', embeddings: vectors };
+  expect(await former.embed(asked)).toMatchObject(plain);
+  const typed = { responseType: 'embeddings_by_type', embeddings: { binary: embeddings.binary } };
+  expect(await former.embed({ ...asked, embeddingTypes: ['binary'] })).toMatchObject(typed);
   const short = await cohere.embed({ ...asked, outputDimension: 8, embeddingTypes: ['float'] });
   expect(short.embeddings.float!.map((vector) => vector.length)).toEqual([8, 8]);
   await expect(cohere.embed({ ...asked, embeddingTypes: ['int8'] })).rejects.toMatchObject({
