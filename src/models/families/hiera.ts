@@ -35,7 +35,8 @@ class Hiera extends ImageModel {
   /** float32 [patches, features], row by row. */
   readonly positions: Tensor;
   readonly layers: readonly HieraLayer[];
-  readonly poolerNorm: LayerNorm;
+  /** Null in checkpoints for pretraining, which pool nothing. */
+  readonly poolerNorm: LayerNorm | null;
   readonly head: PredictionHead | null;
   /** Parts of checkpoints for pretraining, which restore masked patches. */
   override readonly keptNames = /^(encoder_norm|multiscale_fusion|decoder)\./;
@@ -54,7 +55,8 @@ class Hiera extends ImageModel {
     this.positions = init.normal([count, width], 0.02);
     this.layers = hieraLayers(init, config, this.randomness);
     const last = (this.layers.at(-1) as HieraLayer).width;
-    this.poolerNorm = new LayerNorm(init, last, config.number('layer_norm_eps'));
+    const pools = !String(config.values.architectures).endsWith('ForPreTraining');
+    this.poolerNorm = pools ? new LayerNorm(init, last, config.number('layer_norm_eps')) : null;
     const out = () => new Linear(init, last, labelsOf(config.values).length);
     this.head = head === 'image-classification' ? new PredictionHead({ pick: 'tokens', out: out() }) : null;
   }
@@ -77,8 +79,10 @@ class Hiera extends ImageModel {
       hiddenStates.push(x);
     }
     const output: ModelOutput = options.hiddenStates ? { hiddenStates } : {};
+    output.lastHiddenState = x;
+    if (this.poolerNorm === null) return output;
     const pooled = this.poolerNorm.forward(mean(x, { axis: 1 }));
-    return { ...output, lastHiddenState: x, poolerOutput: pooled, ...this.classified(pooled, inputs, options) };
+    return { ...output, poolerOutput: pooled, ...this.classified(pooled, inputs, options) };
   }
 
   /** float32 [B, patches, features]. Throws ShapeError. */
