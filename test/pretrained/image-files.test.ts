@@ -46,6 +46,13 @@ const changed = (file: Uint8Array, at: number, bytes: readonly number[]) => {
 
 const frameOf = (jpeg: Uint8Array) => jpeg.findIndex((byte, i) => byte === 0xff && jpeg[i + 1] === 0xc0);
 
+/** The place of a box or chunk with this name. */
+const boxOf = (file: Uint8Array, name: string) => Buffer.from(file).indexOf(name);
+
+const nameOf = (ending: string, box: string) =>
+  recorded.find(({ name, file }) => name.endsWith(ending) && boxOf(bytesOf(file), box) > 0)!.name;
+const [avif, webp] = [nameOf('.avif', 'ispe'), nameOf('.webp', 'VP8 ')];
+
 describe('decodeImage', () => {
   it.each(recorded.map((each) => [each.name, each] as const))('reads %s like transformers', async (name, each) => {
     const { width, height, data } = await decodeImage(bytesOf(each.file));
@@ -66,6 +73,8 @@ describe('decodeImage', () => {
       'a JPEG header of 65,000²',
       changed(named('subsampled.jpg'), frameOf(named('subsampled.jpg')) + 5, [253, 232, 253, 232]),
     ],
+    ['an AVIF header of 60,000²', changed(named(avif), boxOf(named(avif), 'ispe') + 8, [0, 0, 234, 96, 0, 0, 234, 96])],
+    ['a WebP header of 16,383²', changed(named(webp), boxOf(named(webp), 'VP8 ') + 14, [255, 63, 255, 63])],
     ['a drawing', Uint8Array.from(Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'))],
     [
       'a large drawing',
