@@ -4,6 +4,7 @@ import { checkMethod } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { ModelInputs } from '../models/inputs.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
+import { hasSegments } from '../models/segments.js';
 import { packed } from '../nn/token-batch.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 
@@ -44,7 +45,7 @@ export function encodeText(
   const types = tokenTypeIds[0] as number[];
   return {
     inputIds: inputIds[0] as number[],
-    tokenTypeIds: model.takes('tokenTypeIds') && types.some((type) => type !== 0) ? types : null,
+    tokenTypeIds: hasSegments(model) && types.some((type) => type !== 0) ? types : null,
   };
 }
 

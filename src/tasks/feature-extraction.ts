@@ -2,6 +2,7 @@ import { checkOptions } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ModelInputs, ModelOutput } from '../models/inputs.js';
+import { hasSegments } from '../models/segments.js';
 import { pool } from '../nn/pooling.js';
 import { packed, TokenBatch } from '../nn/token-batch.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
@@ -13,7 +14,6 @@ import type { CallOptions, Task, TaskContext } from './task.js';
 import {
   checkFits,
   encode,
-  hasSegments,
   readRows,
   sentenceLimit,
   type TruncationOptions,

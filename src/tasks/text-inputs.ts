@@ -5,8 +5,8 @@ import { ArgumentError, FormatError } from '../core/errors.js';
 import { joinFloats } from '../core/join-floats.js';
 import { Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
-import { EncoderModel } from '../models/encoder-model.js';
 import type { ModelInputs, ModelOutput } from '../models/inputs.js';
+import { hasSegments } from '../models/segments.js';
 import { tokenBatches } from '../models/token-batches.js';
 import { inferenceAsync } from '../nn/inference-async.js';
 import { packed } from '../nn/token-batch.js';
@@ -176,9 +176,4 @@ export async function tokenLogits(model: LoadedModel, encoded: EncodedRows): Pro
     start += row.length;
     return rowLogits;
   });
-}
-
-/** True if the model was trained with segments of pairs. */
-export function hasSegments(model: LoadedModel): boolean {
-  return model instanceof EncoderModel && Number(model.config.type_vocab_size ?? 0) > 1;
 }

@@ -108,6 +108,11 @@ CASES = {
     "messages that are cut": dict(base="lasttoken-left-padding", settings={"tokenizer_config.json": dict(chat_template=CHAT, model_max_length=20), "sentence_bert_config.json": MESSAGES}, modules=[pooling("lasttoken")], prompt="good"),
     "scores of modules": dict(kind="pairs", base="pooling-cls", settings={"config_sentence_transformers.json": dict(model_type="CrossEncoder")}, modules=[MEAN, dense(24, 4, "GELU"), dense(4, 1, module_output_name="scores")]),
     "scores with another activation": dict(kind="pairs", base="cross-encoder-default", settings={"config.json": dict(sentence_transformers=dict(activation_fn="torch.nn.modules.activation.Softplus"))}),
+    "a text without tokens": dict(base="lasttoken-left-padding", texts=["", "good search"], modules=[pooling(MODES), dense(96, 3)]),
+    "pairs whose inputs have no segments": dict(kind="pairs", base="cross-encoder-default", settings={"tokenizer_config.json": dict(model_input_names=["input_ids", "attention_mask"])}),
+    "pairs of a tokenizer without inputs' names": dict(kind="pairs", base="cross-encoder-default", settings={"tokenizer_config.json": dict(model_input_names=None)}),
+    "pairs of BERT's tokenizer without inputs' names": dict(
+        kind="pairs", base="cross-encoder-default", settings={"tokenizer_config.json": dict(model_input_names=None, tokenizer_class="BertTokenizer")}),
     "joined tokens": dict(kind="tokens", base="colbert-st6", modules=[dense(24, 4, **TOKENS), dict(type=f"{BASE}.normalize.Normalize", config=TOKENS), dict(
         type=f"{PACKAGE}.multi_vector_encoder.modules.token_pooling.HierarchicalTokenPooling", config=dict(pool_factor=2, num_protected_tokens=1, normalize_embeddings=True))]),
 }
@@ -120,7 +125,7 @@ def write(case, folder):
     for name, settings in case.get("settings", {}).items():
         path = folder / name
         given = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps({**given, **settings}))
+        path.write_text(json.dumps({key: value for key, value in {**given, **settings}.items() if value is not None or key not in settings}))
     if "modules" not in case:
         return
     listed = [] if "input" in case else [dict(idx=0, name="0", path="", type=f"{BASE}.transformer.Transformer")]

@@ -12,7 +12,7 @@ interface Case {
   readonly texts?: readonly string[];
   readonly kind?: 'pairs' | 'tokens';
   readonly prompt?: string;
-  /** Settings that are added to files of JSON. */
+  /** Settings that are added to files of JSON; null removes one. */
   readonly settings?: Readonly<Record<string, object>>;
   readonly modules?: readonly ModuleCase[];
   readonly expected: unknown;
@@ -38,6 +38,13 @@ function sines(shape: readonly number[]): SafetensorsArray {
   return { dtype: 'F32', shape, data: Float32Array.from({ length: size }, (_, i) => Math.sin(i + 1)) };
 }
 
+/** Settings with others added; null removes one. */
+const changed = (given: object, added: object) =>
+  Object.fromEntries([
+    ...Object.entries(given).filter(([key]) => !Object.hasOwn(added, key)),
+    ...Object.entries(added).filter(([, value]) => value !== null),
+  ]);
+
 function filesOf({ base, input, settings = {}, modules }: Case): Record<string, Uint8Array> {
   const files: Record<string, Uint8Array> = {};
   const names =
@@ -48,7 +55,7 @@ function filesOf({ base, input, settings = {}, modules }: Case): Record<string, 
           .map(({ name }) => name);
   for (const name of names) files[name] = readFileSync(`${folderOf(base as string)}/${name}`);
   for (const [name, added] of Object.entries(settings))
-    files[name] = json({ ...(files[name] && JSON.parse(new TextDecoder().decode(files[name]))), ...added });
+    files[name] = json(changed(files[name] ? JSON.parse(new TextDecoder().decode(files[name])) : {}, added));
   if (modules === undefined) return files;
   const listed = modules.map(({ type }, i) => ({ type, path: `${i + 1}` }));
   const first = input?.type ?? 'sentence_transformers.models.Transformer';

@@ -234,12 +234,13 @@ async function start(
       ),
     tokens: (pick, read) =>
       batched(pick, (values, part) => {
-        const width = values.length / part.inputIds.reduce((sum, { length }) => sum + length, 0);
-        let end = 0;
+        // A text without tokens has a row that stands for none.
+        const width = values.length / part.inputIds.reduce((sum, { length }) => sum + Math.max(1, length), 0);
+        let next = 0;
         return part.inputIds.map((ids, i) => {
-          const start = end;
-          end += ids.length * width;
-          return read(values.subarray(start, end), ids, i);
+          const start = next;
+          next += Math.max(1, ids.length) * width;
+          return read(values.subarray(start, start + ids.length * width), ids, i);
         });
       }),
   };

@@ -8,13 +8,14 @@ import { packed, TokenBatch } from '../../nn/token-batch.js';
 import { gather } from '../../ops/move.js';
 import { softmax } from '../../ops/softmax.js';
 import type { PretrainedTokenizer } from '../../tokenizers/pretrained-tokenizer.js';
+import { hasSegments } from '../segments.js';
 import { type AppliedActivation, activationOf, applyActivation } from './activations.js';
 import { inTokenBatches, rowsOf } from './batches.js';
 import { chatRow } from './chat-rows.js';
 import { checkTexts, PROMPT_KINDS, type PromptOptions } from './encode.js';
 import { type EncodedTexts, vectorsOf } from './features.js';
 import type { LogitScore } from './modules/logit-score.js';
-import { hasSegments, type TextReader, tokenLimit } from './reader.js';
+import { type TextReader, tokenLimit } from './reader.js';
 import { filledParts, knownTemplate, type RerankTemplate } from './rerank-templates.js';
 import { run, type SentenceHead } from './sentence-head.js';
 

@@ -37,11 +37,6 @@ export interface TextReader {
   forward(inputs: ModelInputs): ModelOutput;
 }
 
-/** True if the model was taught to tell two texts apart. */
-export function hasSegments(model: Pick<TextReader, 'config' | 'takes'>): boolean {
-  return model.takes('tokenTypeIds') && Number(model.config.type_vocab_size ?? 0) > 1;
-}
-
 /** The most tokens of a sequence: the model's own limit, or its tokenizer's if that is lower. */
 export function tokenLimit({ tokenizer, maxLength }: Pick<TextReader, 'tokenizer' | 'maxLength'>): number {
   const limit = tokenizer?.config?.model_max_length;

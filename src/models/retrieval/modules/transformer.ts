@@ -4,9 +4,10 @@ import type { Tensor } from '../../../core/tensor.js';
 import { packed, TokenBatch } from '../../../nn/token-batch.js';
 import { contentOf } from '../../../tokenizers/json.js';
 import type { PretrainedTokenizer } from '../../../tokenizers/pretrained-tokenizer.js';
+import { hasSegments } from '../../segments.js';
 import { type ChatForm, chatRow } from '../chat-rows.js';
 import { type EncodedTexts, InputModule, type ReadOptions, type TextFeatures, type TextTask } from '../features.js';
-import { hasSegments, type TextReader, tokenLimit } from '../reader.js';
+import { type TextReader, tokenLimit } from '../reader.js';
 
 /** The tokens that fill queries up, as ColBERT does. */
 export interface QueryExpansion {
@@ -95,7 +96,12 @@ export class Transformer extends InputModule {
 
   override *readInParts(encoded: EncodedTexts, task: TextTask): Generator<unknown, TextFeatures> {
     const model = this.#model;
-    const { inputIds, attentionMask, tokenTypeIds } = encoded;
+    const { attentionMask } = encoded;
+    // The first row of the table stands for a text without tokens. Poolings count those of `encoded`.
+    const [inputIds, tokenTypeIds] = [
+      withARow(encoded.inputIds),
+      encoded.tokenTypeIds && withARow(encoded.tokenTypeIds),
+    ];
     const batch = TokenBatch.from(model.device, 'inputIds', packed(inputIds), null);
     const isRead = tokenTypeIds && hasSegments(model) && tokenTypeIds.some((row) => row.some((type) => type !== 0));
     const types = isRead ? { tokenTypeIds } : {};
@@ -239,3 +245,6 @@ export class Transformer extends InputModule {
     throw new FormatError("encode: the model's folder has no tokenizer, expected tokenizer.json beside config.json");
   }
 }
+
+/** Rows with at least one number. */
+const withARow = (rows: EncodedTexts['inputIds']) => rows.map((row) => (row.length === 0 ? [0] : row));

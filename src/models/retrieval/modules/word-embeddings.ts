@@ -1,4 +1,4 @@
-import type { EncodedTexts, ReadOptions, TextFeatures, TextTask } from '../features.js';
+import type { EncodedTexts, ReadOptions } from '../features.js';
 import type { TextReader } from '../reader.js';
 import type { WordList } from '../word-list.js';
 import { Transformer } from './transformer.js';
@@ -26,11 +26,5 @@ export class WordEmbeddings extends Transformer {
       : (await super.encode(texts, options)).inputIds;
     const inputIds = rows.map((row) => row.slice(0, this.#max));
     return { inputIds, tokenTypeIds: null, promptTokens: 0, attentionMask: null };
-  }
-
-  override *readInParts(encoded: EncodedTexts, task: TextTask): Generator<unknown, TextFeatures> {
-    // The first row of the table stands for a text without words.
-    const inputIds = encoded.inputIds.map((row) => (row.length === 0 ? [0] : row));
-    return { ...(yield* super.readInParts({ ...encoded, inputIds }, task)), encoded };
   }
 }
