@@ -48,6 +48,8 @@ export interface LoraLayerOptions {
   readonly dora: boolean;
   /** True to train a bias that replaces the module's own and starts with its values. */
   readonly trainsBias: boolean;
+  /** True to train a bias of the second matrix. */
+  readonly addsBias: boolean;
   /** Dropout of the input in training. Null: none. */
   readonly dropout: Dropout | null;
   /** Source of the initial values of the matrix that does not start at 0. */
@@ -69,6 +71,8 @@ export class LoraLayer extends Module {
   readonly magnitude: Tensor | null;
   /** [out], in place of the module's own bias, or null. */
   readonly bias: Tensor | null;
+  /** [out], added to the product of the matrices before it is scaled, or null. */
+  readonly addedBias: Tensor | null;
   readonly dropout: Dropout | null;
   readonly start: number;
   readonly end: number;
@@ -105,12 +109,14 @@ export class LoraLayer extends Module {
     this.magnitude = options.dora ? copyOf(() => lengths(base.columns(start, end))) : null;
     const bias = options.trainsBias ? base.biasColumns(start, end) : null;
     this.bias = bias && copyOf(() => bias);
+    this.addedBias = options.addsBias ? device.unscoped(() => device.zeros([end - start])) : null;
     for (const [, tensor] of this.tensors()) tensor.requiresGrad = true;
   }
 
   /** True if the change is the product of two matrices and nothing else. */
   get isPlain(): boolean {
-    return this.magnitude === null && this.bias === null && (this.dropout === null || !this.training);
+    const hasBias = this.bias !== null || this.addedBias !== null;
+    return this.magnitude === null && !hasBias && (this.dropout === null || !this.training);
   }
 
   override get isAdapter(): boolean {
@@ -119,12 +125,13 @@ export class LoraLayer extends Module {
 
   /** The trained tensors, by PEFT's names. */
   override tensors(): [name: string, tensor: Tensor][] {
-    const { name, magnitude, bias } = this;
+    const { name, magnitude, bias, addedBias } = this;
     const [a, b] = this.#isEmbedding ? ['lora_embedding_A', 'lora_embedding_B'] : ['lora_A.weight', 'lora_B.weight'];
     const found: [string, Tensor][] = [
       [`${name}.${a}`, this.a],
       [`${name}.${b}`, this.b],
     ];
+    if (addedBias) found.push([`${name}.lora_B.bias`, addedBias]);
     if (magnitude) found.push([`${name}.lora_magnitude_vector`, magnitude]);
     if (bias) found.push([`${name}.base_layer.bias`, bias]);
     return found;
@@ -140,10 +147,15 @@ export class LoraLayer extends Module {
     return bias ? add(changed, bias) : changed;
   }
 
-  /** Returns the trained bias minus the module's own, float32 [out], or null if no bias is trained. */
+  /**
+   * Returns the trained bias minus the module's own, plus that of the second matrix: float32 [out], or null if no bias
+   * is trained.
+   */
   biasChange(base: LoraBase): Tensor | null {
     const baseBias = this.bias && base.biasColumns(this.start, this.end);
-    return this.bias && baseBias && sub(this.bias, baseBias);
+    const replaced = this.bias && baseBias && sub(this.bias, baseBias);
+    const added = this.addedBias && scale(this.addedBias, this.scaling);
+    return replaced && added ? add(replaced, added) : (replaced ?? added);
   }
 
   /** Returns the change of the weight's columns, float32 [in, out]. It belongs to the caller's scope. */

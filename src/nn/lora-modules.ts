@@ -1,5 +1,6 @@
 // Projections and embeddings with adapters. `lora` replaces a model's modules by these.
 
+import { ArgumentError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import { type Activation, activate } from '../ops/activation.js';
 import { add, affineInto, scale } from '../ops/binary.js';
@@ -58,6 +59,8 @@ export abstract class LoraModule extends Module implements LoraBase {
   /** Adds the change of an adapter to the weights, so that it costs no time in later passes. */
   merge(layer: LoraLayer): void {
     if (this.isMerged(layer)) return;
+    if (layer.addedBias !== null && this.bias === null)
+      throw new ArgumentError(`merge: ${layer.name} adds a bias (lora_bias) to a layer without one: use it unmerged`);
     this.#merged.push(layer);
     this.#mergeAgain();
   }

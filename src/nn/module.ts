@@ -175,9 +175,10 @@ export abstract class Module {
 
   /**
    * @internal Returns the names of the weights of all parts, including packed ones, and of their sections. A part that
-   * is used in several places is listed once.
+   * is used in several places is listed once, unless `everywhere` is true.
    */
-  weightNames(): WeightNames[] {
+  weightNames(everywhere = false): WeightNames[] {
+    if (everywhere) return this.#allWeights();
     const seen = new Set<Module>();
     return this.#allWeights().filter(({ part }) => !seen.has(part) && seen.add(part));
   }

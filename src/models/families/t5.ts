@@ -65,11 +65,11 @@ export class T5 extends Seq2SeqModel {
   }
 
   protected embedSource(ids: Tensor): Tensor {
-    return this.sourceDropout.forward(this.tokens.forward(ids));
+    return this.sourceDropout.forward(this.sourceTokens.forward(ids));
   }
 
   protected embedTarget(ids: Tensor): Tensor {
-    return this.targetDropout.forward(this.tokens.forward(ids));
+    return this.targetDropout.forward(this.targetTokens.forward(ids));
   }
 
   /**
@@ -138,7 +138,7 @@ export class T5Encoder extends EncoderModel {
   }
 
   protected embed(ids: Tensor): Tensor {
-    return this.sourceDropout.forward(this.tokens.forward(ids));
+    return this.sourceDropout.forward(this.sourceTokens.forward(ids));
   }
 
   override get maxLength(): number {

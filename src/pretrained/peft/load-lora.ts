@@ -42,7 +42,8 @@ export async function loraFrom(model: PretrainedModel, source: ModelSource, name
   // PEFT lists the heads of all tasks, including those that this model does not have.
   const isStored = (module: string) => [...tensors.keys()].some((key) => within(key.slice(PEFT_PREFIX.length), module));
   const modulesToSave = (options.modulesToSave ?? []).filter(isStored);
-  const adapter = new Lora(model, { ...options, modulesToSave, name }, ranks);
+  const file = { ranks, names: new Set(tensors.keys()) };
+  const adapter = new Lora(model, { ...options, modulesToSave, name }, file);
   try {
     readPieces(piecesOfLora(adapter), tensors, source.name);
     checkBase(model, tensors, source.name);
@@ -100,7 +101,7 @@ function readPieces(pieces: StatePiece[], tensors: ReadonlyMap<string, AdapterTe
 }
 
 /** Tensors that PEFT writes in addition to the adapter's: parameters of the base, and second copies. */
-const REPEATED = /\.(base_layer\.weight|original_module\.\w+|modules_to_save\.\w+)$/;
+const REPEATED = /\.base_layer\.weight$|\.(original_module|modules_to_save)\./;
 
 /** PEFT also saves the base's embeddings if their number of rows was changed. They must be equal to this model's. */
 function checkBase(model: PretrainedModel, tensors: ReadonlyMap<string, AdapterTensor>, source: string): void {
@@ -132,7 +133,6 @@ function checkBase(model: PretrainedModel, tensors: ReadonlyMap<string, AdapterT
 const EXPECTED: Readonly<Record<string, readonly unknown[]>> = {
   peft_type: ['LORA'],
   bias: ['none', 'all', 'lora_only', null, undefined],
-  lora_bias: [false, null, undefined],
   use_qalora: [false, null, undefined],
   layer_replication: [null, undefined],
   trainable_token_indices: [null, undefined],
@@ -174,6 +174,7 @@ export function optionsOf(config: Readonly<Record<string, unknown>>, source: str
     dropout: (lora_dropout as number | undefined) ?? 0,
     rsLora: config.use_rslora === true,
     dora: config.use_dora === true,
+    loraBias: config.lora_bias === true,
     bias: (bias ?? 'none') as LoraOptions['bias'],
     rankPattern: (rank_pattern ?? {}) as Record<string, number>,
     alphaPattern: (alpha_pattern ?? {}) as Record<string, number>,

@@ -25,6 +25,11 @@ export interface LoraOptions {
    * unchanged while the adapter is off. Default: 'none'.
    */
   bias?: 'none' | 'lora_only' | 'all' | undefined;
+  /**
+   * True to train a bias of the second matrix of each target, too. Embeddings have none, and DoRA excludes it. Default:
+   * false.
+   */
+  loraBias?: boolean | undefined;
   /** Ranks of some targets: `{ 'layers.0.self_attn.q_proj': 4 }`. A key is a name's end, or a regular expression. */
   rankPattern?: Readonly<Record<string, number>> | undefined;
   /** Alphas for some targets, with the keys of `rankPattern`. */
@@ -53,6 +58,7 @@ export interface LoraSettings {
   readonly rsLora: boolean;
   readonly dora: boolean;
   readonly bias: 'none' | 'lora_only' | 'all';
+  readonly loraBias: boolean;
   readonly rankPattern: Readonly<Record<string, number>>;
   readonly alphaPattern: Readonly<Record<string, number>>;
   readonly name: string;
@@ -67,6 +73,7 @@ const NAMES = [
   'rsLora',
   'dora',
   'bias',
+  'loraBias',
   'rankPattern',
   'alphaPattern',
   'modulesToSave',
@@ -82,12 +89,14 @@ const RANK = `an integer from 1 to ${MAX_RANK}`;
 /** Fills in defaults. Throws ArgumentError for invalid options. */
 export function loraSettings(options: LoraOptions): LoraSettings {
   const loraOptions = checkKnown('lora', options, NAMES);
-  const { r = 8, alpha = 8, dropout = 0, rsLora = false, dora = false, bias = 'none' } = loraOptions;
+  const { r = 8, alpha = 8, dropout = 0, rsLora = false, dora = false, loraBias = false, bias = 'none' } = loraOptions;
   const { rankPattern = {}, alphaPattern = {}, modulesToSave = [], name = 'default', seed = 0 } = loraOptions;
   checkNumber('lora', 'r', r, isRank, RANK);
   checkNumber('lora', 'alpha', alpha, (value) => value > 0, 'a positive number');
   checkNumber('lora', 'dropout', dropout, (value) => value >= 0 && value < 1, 'a number from 0 to below 1');
-  for (const [option, value] of Object.entries({ rsLora, dora })) checkOneOf('lora', option, value, [true, false]);
+  for (const [option, value] of Object.entries({ rsLora, dora, loraBias }))
+    checkOneOf('lora', option, value, [true, false]);
+  if (dora && loraBias) throw new ArgumentError('lora: dora and loraBias exclude each other: leave one of them out');
   checkOneOf('lora', 'bias', bias, ['none', 'lora_only', 'all']);
   checkPattern('rankPattern', rankPattern, isRank, RANK);
   checkPattern('alphaPattern', alphaPattern, (value) => value > 0, 'a positive number');
@@ -97,7 +106,7 @@ export function loraSettings(options: LoraOptions): LoraSettings {
     );
   if (typeof name !== 'string' || !/^[\w-]+$/.test(name))
     throw new ArgumentError(`lora: name is ${describeValue(name)}, expected letters, digits, _ and -`);
-  return { r, alpha, dropout, rsLora, dora, bias, rankPattern, alphaPattern, name, seed };
+  return { r, alpha, dropout, rsLora, dora, bias, loraBias, rankPattern, alphaPattern, name, seed };
 }
 
 function checkPattern(option: string, value: unknown, accepts: (value: number) => boolean, expected: string): void {

@@ -34,6 +34,11 @@ export interface LoraParts {
   readonly copies: TrainedCopies;
 }
 
+/** PEFT's name of a parameter. `inside`: the part of its module that holds it. */
+export function savedName(nameOf: (name: string) => string, name: string, inside = ''): string {
+  return `${nameOf(name)}${inside}${/\.(weight|bias)$/.exec(name)?.[0] ?? ''}`;
+}
+
 /** An adapter's parameters in the stored layout, by PEFT's names. */
 export function piecesOfLora({ parts, copies, model }: LoraParts): StatePiece[] {
   const nameOf = moduleNames(model);
@@ -47,9 +52,8 @@ export function piecesOfLora({ parts, copies, model }: LoraParts): StatePiece[] 
   );
   const targets = new Set(parts.map(({ target }) => target.name));
   const whole = copies.pieces().map((piece) => {
-    const module = nameOf(piece.name);
-    const kind = /\.\w+$/.exec(piece.name)?.[0] ?? '';
-    return { ...piece, name: `${PEFT_PREFIX}${module}${targets.has(module) ? '.base_layer' : ''}${kind}` };
+    const inside = targets.has(nameOf(piece.name)) ? '.base_layer' : '';
+    return { ...piece, name: PEFT_PREFIX + savedName(nameOf, piece.name, inside) };
   });
   return [...ofTargets, ...whole];
 }

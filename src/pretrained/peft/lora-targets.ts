@@ -9,6 +9,7 @@ import { isTableOfPositions } from '../../models/quantize.js';
 import { isEmbedding, isProjection, isWeightModule, type WeightModule } from '../../nn/packed-modules.js';
 import { isTexts, type LoraOptions } from './lora-options.js';
 import { moduleNames } from './module-names.js';
+import { weightPlaces } from './weight-places.js';
 
 /** A linear layer, a section of a fused one, or an embedding. */
 export interface LoraTarget {
@@ -18,6 +19,8 @@ export interface LoraTarget {
   readonly stored: string;
   readonly path: string;
   readonly module: WeightModule;
+  /** Paths of the properties that hold the module under this name. */
+  readonly places: readonly string[];
   /** Range of columns in the module's weight. */
   readonly start: number;
   readonly end: number;
@@ -49,7 +52,7 @@ export function loraTargets(model: PretrainedModel): LoraTarget[] {
   const grouped = new Set(
     model.modules().flatMap((module) => module.groupedParts.map((key) => (module as unknown as Json)[key])),
   );
-  return model.weightNames().flatMap(({ part: module, path, names: weightNames, perHead }) => {
+  return weightPlaces(model).flatMap(({ part: module, path, names: weightNames, perHead, places }) => {
     if (!isWeightModule(module) || grouped.has(module) || isTableOfPositions(path.replace(/\.weight$/, ''))) return [];
     const sections = isProjection(module) ? module.sections : [outputsOf(module)];
     // Modules in memory, and their names in checkpoints, which are alike if a fused projection is several modules.
@@ -64,7 +67,7 @@ export function loraTargets(model: PretrainedModel): LoraTarget[] {
       const start = end;
       end += width;
       const found = inMemory[i];
-      return found ? [{ ...found, path, module, start, end, perHead }] : [];
+      return found ? [{ ...found, path, module, places, start, end, perHead }] : [];
     });
   });
 }

@@ -10,9 +10,8 @@ import { BatchNorm } from '../../nn/batch-norm.js';
 import { Dropout } from '../../nn/dropout.js';
 import { LoraLayer } from '../../nn/lora-layer.js';
 import { LoraEmbedding, LoraLinear, LoraModule } from '../../nn/lora-modules.js';
-import type { Module } from '../../nn/module.js';
 import { isEmbedding, isProjection, type WeightModule } from '../../nn/packed-modules.js';
-import { type ModuleSlot, moduleSlots, substitute } from '../../nn/substitution.js';
+import { moduleSlots, substitute } from '../../nn/substitution.js';
 import { PackedWeight } from '../../nn/weight.js';
 import {
   type LoraOptions,
@@ -21,9 +20,9 @@ import {
   patternValue,
   type SaveLoraOptions,
 } from './lora-options.js';
-import { type LoraPart, PEFT_PREFIX } from './lora-parts.js';
+import { type LoraPart, PEFT_PREFIX, savedName } from './lora-parts.js';
 import { chosenTargets, type LoraTarget, loraTargets } from './lora-targets.js';
-import { headModules } from './module-names.js';
+import { headModules, moduleNames } from './module-names.js';
 import { TrainedCopies, within } from './trained-copies.js';
 
 /** Parameters that were trainable before a model got its first adapter. */
@@ -44,11 +43,12 @@ export class Lora implements Adapter {
   constructor(
     readonly model: PretrainedModel,
     options: LoraOptions,
-    /** Ranks of all targets by name, if a file gives them. */
-    ranks: ReadonlyMap<string, number> | null = null,
+    /** Ranks of all targets by name, and the names of all tensors, if a file gives them. */
+    file: { readonly ranks: ReadonlyMap<string, number>; readonly names: ReadonlySet<string> } | null = null,
   ) {
     this.settings = loraSettings(options);
-    const { name, bias } = this.settings;
+    const { name } = this.settings;
+    const ranks = file?.ranks ?? null;
     if (model.adapters.has(name)) throw new ArgumentError(`lora: the model has an adapter ${name} already`);
     this.name = name;
     this.modulesToSave = options.modulesToSave ?? headModules(model);
@@ -56,12 +56,12 @@ export class Lora implements Adapter {
     // PEFT's order: a module that is saved as a whole is not a target.
     const all = loraTargets(model).filter((target) => !isSaved(target));
     const targets = ranks === null ? chosenTargets(all, options.targets) : namedTargets(all, ranks);
-    const copies = new TrainedCopies(model, this.modulesToSave, bias === 'all');
+    const copies = new TrainedCopies(model, this.modulesToSave, biasesOf(model, this.settings, file?.names));
     this.copies = copies;
     freeze(model);
     const wrapperOf = wrappers(model);
     this.parts = targets.map((target, i) => {
-      const module = wrapperOf(target.module);
+      const module = wrapperOf(target);
       const layer = this.#layerOf(target, module, ranks?.get(target.name), new Random(this.settings.seed, i));
       layer.train(model.training);
       module.adapters.push(layer);
@@ -77,7 +77,9 @@ export class Lora implements Adapter {
   #layerOf(target: LoraTarget, module: LoraModule, known: number | undefined, random: Random): LoraLayer {
     const { model, settings } = this;
     const { name, start, end } = target;
-    const { dropout, rsLora, dora, bias } = settings;
+    const { dropout, rsLora, dora, bias, loraBias } = settings;
+    if (loraBias && isEmbedding(target.module))
+      throw new ArgumentError(`lora: loraBias is true, expected false for the embedding ${name}`);
     const rank = known ?? patternValue('rankPattern', settings.rankPattern, name) ?? settings.r;
     const alpha = patternValue('alphaPattern', settings.alphaPattern, name) ?? settings.alpha;
     return new LoraLayer(module, {
@@ -93,6 +95,7 @@ export class Lora implements Adapter {
       inputs: inputsOf(target.module),
       scaling: alpha / (rsLora ? Math.sqrt(rank) : rank),
       trainsBias: bias === 'lora_only',
+      addsBias: loraBias,
       dropout: dropout > 0 && !isEmbedding(target.module) ? new Dropout(dropout, model.dropoutSource) : null,
     });
   }
@@ -217,6 +220,20 @@ export function lora(model: PretrainedModel, options: LoraOptions = {}): Lora {
   return new Lora(model, options);
 }
 
+/**
+ * Returns a function that is true for the biases that an adapter trains beside its targets, by their names. PEFT trains
+ * what ends with `.bias`. Before version 0.18 it trained and saved all names that contain `bias`.
+ */
+function biasesOf(
+  model: PretrainedModel,
+  { bias }: LoraSettings,
+  names: ReadonlySet<string> = new Set(),
+): (name: string) => boolean {
+  if (bias !== 'all') return () => false;
+  const nameOf = moduleNames(model);
+  return (name) => /\.bias$/.test(name) || (/bias/.test(name) && names.has(PEFT_PREFIX + savedName(nameOf, name)));
+}
+
 /** The targets that a file names. Throws ArgumentError if the model lacks one of them. */
 function namedTargets(all: readonly LoraTarget[], ranks: ReadonlyMap<string, number>): readonly LoraTarget[] {
   const known = [...all, ...fusedTargets(all)];
@@ -236,30 +253,27 @@ function fusedTargets(all: readonly LoraTarget[]): LoraTarget[] {
   });
 }
 
-/** Returns the wrapper that holds a module's adapters. Replaces the module by a new wrapper if there is none yet. */
-function wrappers(model: PretrainedModel): (module: WeightModule) => LoraModule {
+/** Returns the wrapper that holds a target's adapters. Replaces the module by a new wrapper if there is none yet. */
+function wrappers(model: PretrainedModel): (target: LoraTarget) => LoraModule {
   const slots = [...moduleSlots(model)];
-  const found = new Map<Module, LoraModule>();
-  for (const { module } of slots) if (module instanceof LoraModule) found.set(module.base, module);
-  return (module) => {
-    const known = found.get(module);
+  const found = new Map<string, LoraModule>();
+  for (const { module, path } of slots) if (module instanceof LoraModule) found.set(path, module);
+  return ({ module, places }) => {
+    const known = found.get(places[0] as string);
     if (known !== undefined) return known;
     const wrapper = isEmbedding(module) ? new LoraEmbedding(module) : new LoraLinear(module);
-    replace(slots, module, wrapper);
-    found.set(module, wrapper);
+    for (const slot of slots) if (slot.module === module && places.includes(slot.path)) substitute(slot, wrapper);
+    for (const place of places) found.set(place, wrapper);
     return wrapper;
   };
 }
 
 /** Puts the original modules back where no adapter is left. */
 function unwrap(model: PretrainedModel): void {
-  const slots = [...moduleSlots(model)];
-  for (const { module } of slots)
-    if (module instanceof LoraModule && module.adapters.length === 0) replace(slots, module, module.original);
-}
-
-function replace(slots: readonly ModuleSlot[], module: Module, other: Module): void {
-  for (const slot of slots) if (slot.module === module) substitute(slot, other);
+  for (const slot of [...moduleSlots(model)]) {
+    const { module } = slot;
+    if (module instanceof LoraModule && module.adapters.length === 0) substitute(slot, module.original);
+  }
 }
 
 /** Number of features that a module reads, or number of rows of a table. Packed weights are [out, in]. */

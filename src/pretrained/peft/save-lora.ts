@@ -66,7 +66,7 @@ function labelledHead({ model, modulesToSave }: LoraParts): object | null {
 }
 
 function configOf({ settings, model, parts, modulesToSave }: LoraParts, baseModel: string | null): object {
-  const { r, alpha, dropout, rsLora, dora, bias, rankPattern, alphaPattern } = settings;
+  const { r, alpha, dropout, rsLora, dora, bias, loraBias, rankPattern, alphaPattern } = settings;
   const writes = model.encoder === null ? 'CAUSAL_LM' : 'SEQ_2_SEQ_LM';
   // PEFT's class for SEQ_2_SEQ_LM names the input input_ids, which Whisper does not have.
   const isTextWriter = model.headKind === 'language-model' && model.takes('inputIds');
@@ -91,6 +91,7 @@ function configOf({ settings, model, parts, modulesToSave }: LoraParts, baseMode
     ),
     modules_to_save: modulesToSave.length > 0 ? modulesToSave : null,
     bias,
+    lora_bias: loraBias,
     fan_in_fan_out: model.config.model_type === 'gpt2',
     inference_mode: true,
     init_lora_weights: true,

@@ -12,6 +12,7 @@ import { moduleSlots } from '../../nn/substitution.js';
 import { PackedWeight } from '../../nn/weight.js';
 import { affineInto } from '../../ops/binary.js';
 import { moduleNames } from './module-names.js';
+import { weightPlaces } from './weight-places.js';
 
 /** A property of a module with its original and its trained value. */
 interface Exchange {
@@ -31,15 +32,14 @@ export class TrainedCopies {
   #inPlace = false;
 
   /**
-   * `modules`: names of modules, or endings of names. Throws ArgumentError for a name that matches no module, and for a
-   * part of a fused linear layer.
+   * `modules`: names of modules, or endings of names. `isBias`: true for further parameters, by their names in
+   * checkpoints. Throws ArgumentError for a name that matches no module, and for a part of a fused linear layer.
    */
-  constructor(model: PretrainedModel, modules: readonly string[], biases: boolean) {
+  constructor(model: PretrainedModel, modules: readonly string[], isBias: (name: string) => boolean) {
     const nameOf = moduleNames(model);
-    const isSaved = (name: string) =>
-      modules.some((module) => within(nameOf(name), module)) || (biases && /bias/.test(name));
+    const isSaved = (name: string) => modules.some((module) => within(nameOf(name), module)) || isBias(name);
     checkModules(model, modules);
-    const exchanges = unpacked(model, isSaved);
+    const exchanges = separated(model, isSaved);
     const trainedTensors = new Set(exchanges.map(({ trained }) => (trained as Module & { weight: Tensor }).weight));
     // With unpacked modules in place, each parameter to copy is a float32 tensor.
     for (const exchange of exchanges) put(exchange, exchange.trained);
@@ -113,9 +113,12 @@ function inSections(names: LocatedParameter['names'], nameOf: (name: string) => 
   return sections.length > 1 ? sections.map((section) => `${section}.${kind}`) : names;
 }
 
-/** True if a module is `wanted`, or inside of it. */
+/**
+ * True if the name of a module, or of one around it, ends with `wanted`. PEFT compares characters, so `classifier` also
+ * names `pre_classifier` of DistilBERT.
+ */
 export function within(name: string, wanted: string): boolean {
-  return `.${name}.`.includes(`.${wanted}.`);
+  return `${name}.`.includes(`${wanted}.`);
 }
 
 function checkModules(model: PretrainedModel, modules: readonly string[]): void {
@@ -135,19 +138,23 @@ function besideOthers(names: readonly string[], saved: string): ArgumentError {
   );
 }
 
-/** Replaces packed modules that are to be trained by float32 modules, because packed weights cannot be trained. */
-function unpacked(model: PretrainedModel, isSaved: (name: string) => boolean): Exchange[] {
-  const wanted = new Map<Module, Module>();
-  for (const { part, names } of model.weightNames()) {
-    if (!isWeightModule(part) || !(part.weight instanceof PackedWeight)) continue;
+/**
+ * Replaces modules that are to be trained: packed ones by float32 modules, because packed weights cannot be trained, and
+ * an embedding that has several names by one copy for each name, as in PEFT.
+ */
+function separated(model: PretrainedModel, isSaved: (name: string) => boolean): Exchange[] {
+  const wanted = new Map<string, Module>();
+  for (const { part, names, places, hasOtherNames } of weightPlaces(model)) {
+    if (!isWeightModule(part) || !(part.weight instanceof PackedWeight || hasOtherNames)) continue;
     const presentNames = names.filter((name) => name !== null);
     const saved = presentNames.filter(isSaved);
     if (saved.length === 0) continue;
     if (saved.length < presentNames.length) throw besideOthers(presentNames, saved[0] as string);
-    wanted.set(part, floatModule(part));
+    const copy = floatModule(part);
+    for (const place of places) wanted.set(place, copy);
   }
-  return [...moduleSlots(model)].flatMap(({ module, parent, key, index }) => {
-    const trained = wanted.get(module);
+  return [...moduleSlots(model)].flatMap(({ module, parent, key, index, path }) => {
+    const trained = isWeightModule(module) ? wanted.get(path) : undefined;
     return trained ? [{ owner: parent, key, index, original: module, trained }] : [];
   });
 }
