@@ -51,6 +51,9 @@ const base = (name: string) => {
   return join(data, name, config.base_model_name_or_path);
 };
 
+/** Adapters that change one name of a shared table. Files of models store the table once, so they are not merged. */
+const SEPARATES = ['bart-input', 'bart-embedding'];
+
 /** Float32 sums of up to a few hundred terms, relative to the largest value. */
 const CLOSE = 2e-5;
 const GRADIENT = 2e-4;
@@ -73,6 +76,7 @@ describe.each(cases)('%s', (name) => {
     using model = await loadModel(device, base(name), { onWarning });
     const [before, used] = [logitsOf(model), device.memory().used];
     const parameters = model.parameters();
+    const trained = parameters.map(({ requiresGrad }) => requiresGrad);
     expect(error(before, values('without'))).toBeLessThan(CLOSE);
     const adapter = await loadLora(model, join(data, name));
     const on = logitsOf(model);
@@ -82,14 +86,15 @@ describe.each(cases)('%s', (name) => {
     expect(logitsOf(model)).toEqual(before);
     adapter.isActive = true;
     expect(logitsOf(model)).toEqual(on);
-    adapter.merge();
+    if (SEPARATES.includes(name)) expect(() => adapter.merge()).toThrow(/merge: default changes .* several names/);
+    else adapter.merge();
     expect(error(logitsOf(model), on)).toBeLessThan(limit('logits'));
     adapter.unmerge();
     expect(logitsOf(model)).toEqual(on);
     adapter.dispose();
     expect(logitsOf(model)).toEqual(before);
     expect(model.parameters()).toEqual(parameters);
-    expect(parameters.every(({ requiresGrad }) => requiresGrad)).toBe(true);
+    expect(parameters.map(({ requiresGrad }) => requiresGrad)).toEqual(trained);
     expect(device.memory().used).toBe(used);
   });
 
@@ -125,6 +130,7 @@ describe.each(cases)('%s', (name) => {
     await expect(model.save(join(temporary, `${name}-model`))).rejects.toThrow(
       /default is not part of the weights: merge/,
     );
+    if (SEPARATES.includes(name)) return;
     adapter.merge();
     await model.save(join(temporary, `${name}-model`));
     using merged = await loadModel(device, join(temporary, `${name}-model`), { onWarning });

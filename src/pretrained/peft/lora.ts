@@ -24,6 +24,7 @@ import { type LoraPart, PEFT_PREFIX, savedName } from './lora-parts.js';
 import { chosenTargets, type LoraTarget, loraTargets } from './lora-targets.js';
 import { headModules, moduleNames } from './module-names.js';
 import { TrainedCopies, within } from './trained-copies.js';
+import { weightPlaces } from './weight-places.js';
 
 /** Parameters that were trainable before a model got its first adapter. */
 const frozen = new WeakMap<PretrainedModel, Tensor[]>();
@@ -142,9 +143,18 @@ export class Lora implements Adapter {
   /**
    * Adds the adapter to the model's weights, so that it costs no time. The sum stays until `unmerge`, whichever
    * adapters are active. Packed weights are unpacked for this, because rounding them again would lose small changes.
-   * `quantize` packs them again. Throws OutOfMemoryError.
+   * `quantize` packs them again. Throws OutOfMemoryError, and ArgumentError if the adapter changes a table that the model
+   * shares under several names, because files store it once.
    */
   merge(): this {
+    const shared = weightPlaces(this.model).filter(({ part }) => isEmbedding(part as WeightModule));
+    const changed = this.parts.flatMap(({ target }) => target.places);
+    const split = shared.find(
+      ({ hasOtherNames, places }) => hasOtherNames && places.some((at) => changed.includes(at)),
+    );
+    const name = split?.names[0] ?? this.copies.separatedName;
+    if (name !== null)
+      throw new ArgumentError(`merge: ${this.name} changes ${name}, a table that has several names: use it unmerged`);
     this.#isMerged = true;
     this.copies.inPlace = true;
     for (const { layer, module } of this.parts) module.merge(layer);

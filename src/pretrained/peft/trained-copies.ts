@@ -27,6 +27,8 @@ interface Exchange {
 export class TrainedCopies {
   /** Each copy once. */
   readonly tensors: readonly Tensor[];
+  /** The name of a copy of a table that the model shares under several names; null if there is none. */
+  readonly separatedName: string | null;
   readonly #exchanges: readonly Exchange[];
   readonly #parameters: readonly LocatedParameter[];
   #inPlace = false;
@@ -39,6 +41,10 @@ export class TrainedCopies {
     const nameOf = moduleNames(model);
     const isSaved = (name: string) => modules.some((module) => within(nameOf(name), module)) || isBias(name);
     checkModules(model, modules);
+    this.separatedName =
+      weightPlaces(model).find(
+        ({ names, hasOtherNames }) => hasOtherNames && names.some((name) => name && isSaved(name)),
+      )?.names[0] ?? null;
     const exchanges = separated(model, isSaved);
     const trainedTensors = new Set(exchanges.map(({ trained }) => (trained as Module & { weight: Tensor }).weight));
     // With unpacked modules in place, each parameter to copy is a float32 tensor.

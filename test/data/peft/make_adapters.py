@@ -14,7 +14,9 @@ import transformers
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 
-argparse.ArgumentParser(description=__doc__).parse_args()
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("names", nargs="*", help="names of adapters; default: all")
+chosen = parser.parse_args().names
 
 warnings.filterwarnings("ignore")
 HERE = pathlib.Path(__file__).parent
@@ -59,6 +61,19 @@ CASES = {
     "gemma2-output": ("gemma2", CAUSAL, dict(r=4, target_modules=["v_proj"], modules_to_save=["lm_head"])),
     "gemma2-input": ("gemma2", CAUSAL, dict(r=4, target_modules=["v_proj"], modules_to_save=["embed_tokens"])),
     "opt-output": ("opt", CAUSAL, dict(r=4, target_modules=["v_proj"], modules_to_save=["lm_head"])),
+    "distilbert-classifier": ("distilbert-sequence", CLASSES, dict(task_type="SEQ_CLS", r=4, target_modules=["q_lin", "v_lin"])),
+    "bert-lora-bias": (
+        "bert-sequence", CLASSES, dict(task_type="SEQ_CLS", r=4, target_modules=["query", "value"], lora_bias=True),
+    ),
+    "roberta-bias-all": (
+        "roberta-sequence", CLASSES,
+        dict(task_type="SEQ_CLS", r=4, target_modules=["query", "value"], bias="all"),
+    ),
+    "mamba2-bias-all": ("mamba2", CAUSAL, dict(r=4, target_modules=["in_proj"], bias="all")),
+    "bart-bias-all": ("bart", SEQ2SEQ, dict(r=4, target_modules=["q_proj"], bias="all")),
+    "bart-input": ("bart", SEQ2SEQ, dict(r=4, target_modules=["q_proj"], modules_to_save=["embed_tokens"])),
+    "bart-embedding": ("bart", SEQ2SEQ, dict(r=4, target_modules=["embed_tokens", "q_proj"])),
+    "t5-bias-all": ("t5", SEQ2SEQ, dict(r=4, target_modules=["q", "v"], bias="all")),
     "t5-output": ("t5", SEQ2SEQ, dict(r=4, target_modules=["q", "v"], modules_to_save=["lm_head"])),
 }
 
@@ -105,4 +120,6 @@ def write(name, base, cls, options):
 
 
 for name, (base, cls, options) in CASES.items():
+    if chosen and name not in chosen:
+        continue
     write(name, base, cls, options)
