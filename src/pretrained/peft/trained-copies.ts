@@ -145,8 +145,8 @@ function besideOthers(names: readonly string[], saved: string): ArgumentError {
 }
 
 /**
- * Replaces modules that are to be trained: packed ones by float32 modules, because packed weights cannot be trained, and
- * an embedding that has several names by one copy for each name, as in PEFT.
+ * Replaces modules that are to be trained. Packed ones become float32 modules, because packed weights cannot be trained.
+ * An embedding with several names becomes one copy for each name, as in PEFT.
  */
 function separated(model: PretrainedModel, isSaved: (name: string) => boolean): Exchange[] {
   const wanted = new Map<string, Module>();

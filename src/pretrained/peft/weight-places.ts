@@ -1,4 +1,4 @@
-// Where a model uses its weights. An encoder–decoder may use one table of tokens under several names.
+// The places of a model's weights. An encoder–decoder may use one table of tokens under several names.
 
 import type { PretrainedModel } from '../../models/pretrained-model.js';
 import type { WeightNames } from '../../nn/module.js';
