@@ -1,13 +1,21 @@
-import type {
-  LanguageModelV4,
-  LanguageModelV4CallOptions,
-  LanguageModelV4Content,
-  LanguageModelV4GenerateResult,
-  LanguageModelV4StreamPart,
-  LanguageModelV4StreamResult,
-  SharedV4Warning,
+import {
+  type LanguageModelV4,
+  type LanguageModelV4CallOptions,
+  type LanguageModelV4Content,
+  type LanguageModelV4GenerateResult,
+  type LanguageModelV4StreamPart,
+  type LanguageModelV4StreamResult,
+  type SharedV4Warning,
+  UnsupportedFunctionalityError,
 } from '@ai-sdk/provider';
-import { type AnswerEnd, type AnswerPiece, planAnswer, streamAnswer, tokenizerOf } from '../frameworks/answer.js';
+import {
+  type AnswerEnd,
+  type AnswerPiece,
+  planAnswer,
+  readsImages,
+  streamAnswer,
+  tokenizerOf,
+} from '../frameworks/answer.js';
 import { type LocalModels, type ModelId, nameOf } from '../frameworks/local-models.js';
 import { streamOf } from '../frameworks/stream-of.js';
 import { templateOf } from '../frameworks/template.js';
@@ -76,6 +84,10 @@ export class SimdformerLanguageModel implements LanguageModelV4 {
     options.abortSignal?.throwIfAborted();
     const model = await this.models.chat(this.id);
     const { request, warnings } = requestOf(options, templateOf(tokenizerOf(model)));
+    if (!readsImages(model) && request.messages.some(({ content }) => Array.isArray(content))) {
+      const message = `simdformer: the prompt has an image, but ${this.modelId} reads only text`;
+      throw new UnsupportedFunctionalityError({ functionality: 'images', message });
+    }
     const plan = await planAnswer(model, request);
     const compatibility = plan.warnings.map((warning): SharedV4Warning => ({ type: 'compatibility', ...warning }));
     return { warnings: [...warnings, ...compatibility], parts: partsOf(streamAnswer(model, plan)) };

@@ -1,4 +1,4 @@
-// Models that embed, rank and transcribe.
+// Models that embed, rank, transcribe and speak.
 
 import type {
   EmbeddingModelV4,
@@ -7,16 +7,20 @@ import type {
   RerankingModelV4,
   RerankingModelV4CallOptions,
   RerankingModelV4Result,
+  SharedV4Warning,
+  SpeechModelV4,
+  SpeechModelV4CallOptions,
+  SpeechModelV4Result,
   TranscriptionModelV4,
   TranscriptionModelV4CallOptions,
   TranscriptionModelV4Result,
 } from '@ai-sdk/provider';
+import { bytesOf } from '../frameworks/base64.js';
 import { countTokens, type EmbedOptions, embed } from '../frameworks/embed.js';
 import { type LocalModels, type ModelId, nameOf } from '../frameworks/local-models.js';
 import { decodeAudio } from '../pretrained/index.js';
-import type { SpeechRecognitionOptions, TranscriptChunk } from '../tasks/index.js';
+import type { SpeechRecognitionOptions, TextToSpeechOptions, TranscriptChunk } from '../tasks/index.js';
 import { PROVIDER } from './call-options.js';
-import { bytesOf } from './prompt.js';
 
 abstract class SimdformerModel {
   readonly specificationVersion = 'v4';
@@ -107,4 +111,49 @@ export class SimdformerTranscriptionModel extends SimdformerModel implements Tra
 function timesOf({ text, timestamp }: TranscriptChunk, duration: number) {
   const [start, end] = timestamp ?? [0, null];
   return { text: text.trim(), startSecond: start ?? 0, endSecond: end ?? duration };
+}
+
+/** `providerOptions.simdformer` of speech models: options of `pipeline('text-to-speech')`. */
+export type SimdformerSpeechOptions = Omit<TextToSpeechOptions, 'signal' | 'onProgress' | 'batchSize'>;
+
+export class SimdformerSpeechModel extends SimdformerModel implements SpeechModelV4 {
+  /** Speaks a text as a WAV file. `voice` is the number of a speaker. Other settings of the AI SDK give warnings. */
+  async doGenerate(options: SpeechModelV4CallOptions): Promise<SpeechModelV4Result> {
+    const {
+      text,
+      voice,
+      outputFormat = 'wav',
+      instructions,
+      speed = 1,
+      language,
+      abortSignal,
+      providerOptions,
+    } = options;
+    abortSignal?.throwIfAborted();
+    const speak = await this.models.pipeline('text-to-speech', this.id);
+    const { model_type: type, num_speakers: speakers = 1, speaking_rate: rate = 1 } = speak.model.config;
+    const hasRate = type === 'vits';
+    const speaker =
+      voice !== undefined && /^\d+$/.test(voice) && Number(voice) < Number(speakers) ? Number(voice) : null;
+    const unsupported: readonly (readonly [isGiven: boolean, feature: string, details: string])[] = [
+      [outputFormat !== 'wav', 'outputFormat', 'Speech is a WAV file.'],
+      [instructions !== undefined, 'instructions', 'The model reads no instructions.'],
+      [language !== undefined && language !== 'auto', 'language', 'The model has one language.'],
+      [speed !== 1 && !hasRate, 'speed', 'The model has one speed.'],
+      [voice !== undefined && speaker === null, 'voice', `Voices are numbers, and the model has ${speakers}.`],
+    ];
+    const sound = await speak(text, {
+      ...(speaker === null || Number(speakers) === 1 ? {} : { speaker_id: speaker }),
+      ...(hasRate ? { speaking_rate: Number(rate) * speed } : {}),
+      ...((providerOptions?.[PROVIDER] ?? {}) as SimdformerSpeechOptions),
+      signal: abortSignal,
+    });
+    return {
+      audio: sound.toWav(),
+      warnings: unsupported.flatMap(([isGiven, feature, details]): SharedV4Warning[] =>
+        isGiven ? [{ type: 'unsupported', feature, details }] : [],
+      ),
+      response: { timestamp: new Date(), modelId: this.modelId },
+    };
+  }
 }

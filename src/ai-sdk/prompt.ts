@@ -7,6 +7,7 @@ import {
   type LanguageModelV4ToolResultOutput,
   UnsupportedFunctionalityError,
 } from '@ai-sdk/provider';
+import { bytesOf } from '../frameworks/base64.js';
 import type { ChatMessage } from '../tokenizers/index.js';
 
 type Message = LanguageModelV3Prompt[number] | LanguageModelV4Prompt[number];
@@ -14,8 +15,8 @@ type Part = Exclude<Message['content'], string>[number];
 type PartOf<Type extends Part['type']> = Extract<Part, { type: Type }>;
 
 /**
- * Converts a prompt. Throws UnsupportedFunctionalityError for parts that are not text, and for tools that a provider
- * runs.
+ * Converts a prompt. Images become parts with their bytes. Throws UnsupportedFunctionalityError for parts of other kinds
+ * than texts and images, and for tools that a provider runs.
  */
 export function messagesOf(prompt: LanguageModelV3Prompt | LanguageModelV4Prompt): ChatMessage[] {
   return prompt.flatMap(templateMessages);
@@ -26,7 +27,7 @@ function templateMessages(message: Message): ChatMessage[] {
     case 'system':
       return [{ role: 'system', content: message.content }];
     case 'user':
-      return [{ role: 'user', content: message.content.map(textOf).join('') }];
+      return [{ role: 'user', content: contentOf(message.content) }];
     case 'assistant':
       return [assistantOf(message.content)];
     case 'tool':
@@ -82,26 +83,33 @@ function outputOf(output: LanguageModelV3ToolResultOutput | LanguageModelV4ToolR
   }
 }
 
-function textOf(part: Part): string {
-  if (part.type === 'text') return part.text;
-  if (part.type === 'file' && /^text(\/|$)/.test(part.mediaType)) return textOfFile(part.data);
-  throw unsupported(part.type === 'file' ? `file: ${part.mediaType}` : part.type);
+/** One text, or parts if there are images. */
+function contentOf(parts: readonly Part[]): ChatMessage['content'] {
+  if (!parts.some(isImage)) return parts.map(textOf).join('');
+  return parts.map((part) =>
+    isImage(part) ? { type: 'image', image: contentOfFile(part.data) } : { type: 'text', text: textOf(part) },
+  );
 }
 
-/** The text of a file: the object of specification V4, or the bare value of V3. */
-function textOfFile(file: PartOf<'file'>['data']): string {
+const isImage = (part: Part): part is PartOf<'file'> => part.type === 'file' && /^image(\/|$)/.test(part.mediaType);
+
+function textOf(part: Part): string {
+  if (part.type === 'text') return part.text;
+  if (part.type !== 'file') throw unsupported(part.type);
+  if (!/^text(\/|$)/.test(part.mediaType)) throw unsupported(`file: ${part.mediaType}`);
+  const content = contentOfFile(part.data);
+  return typeof content === 'string' ? content : new TextDecoder().decode(content);
+}
+
+/** The bytes or the text of a file: the object of specification V4, or the bare value of V3. */
+function contentOfFile(file: PartOf<'file'>['data']): Uint8Array | string {
   const data = typeof file === 'object' && 'type' in file ? file : ({ type: 'data', data: file } as const);
   if (data.type === 'text') return data.text;
   if (data.type !== 'data' || data.data instanceof URL) throw unsupported('file: a URL or a reference');
-  return new TextDecoder().decode(bytesOf(data.data));
-}
-
-/** Returns bytes, decoded from base64 if they are a string. */
-export function bytesOf(data: Uint8Array | string): Uint8Array {
-  return typeof data === 'string' ? Uint8Array.from(atob(data), (character) => character.charCodeAt(0)) : data;
+  return bytesOf(data.data);
 }
 
 function unsupported(part: string): UnsupportedFunctionalityError {
-  const message = `simdformer: the prompt has a part '${part}', but this adapter passes only text to models`;
+  const message = `simdformer: the prompt has a part '${part}', but this adapter passes only texts and images to models`;
   return new UnsupportedFunctionalityError({ functionality: part, message });
 }

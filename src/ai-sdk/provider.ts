@@ -9,6 +9,8 @@ import {
   type ProviderV4,
   type RerankingModelV3,
   type RerankingModelV4,
+  type SpeechModelV3,
+  type SpeechModelV4,
   type TranscriptionModelV3,
   type TranscriptionModelV4,
 } from '@ai-sdk/provider';
@@ -16,7 +18,12 @@ import { checkOptions, describeValue } from '../core/check.js';
 import { LocalModels, type LocalModelsOptions, type ModelId, nameOf } from '../frameworks/local-models.js';
 import { ArgumentError } from '../index.js';
 import { SimdformerLanguageModel } from './language-model.js';
-import { SimdformerEmbeddingModel, SimdformerRerankingModel, SimdformerTranscriptionModel } from './other-models.js';
+import {
+  SimdformerEmbeddingModel,
+  SimdformerRerankingModel,
+  SimdformerSpeechModel,
+  SimdformerTranscriptionModel,
+} from './other-models.js';
 
 export interface SimdformerOptions extends LocalModelsOptions {
   /**
@@ -33,8 +40,6 @@ const INSTALLED = 'NoSuchProviderReferenceError' in installed ? 'v4' : 'v3';
 interface Common {
   /** Throws NoSuchModelError, because there are no models that generate images. */
   imageModel(id: string): never;
-  /** Throws NoSuchModelError. For speech use `pipeline('text-to-speech')`. */
-  speechModel(id: string): never;
   /** Frees the models that this provider loaded, and the device that it opened. */
   dispose(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -47,8 +52,8 @@ export interface SimdformerProvider extends Common, ProviderV4 {
   embeddingModel(id: ModelId): EmbeddingModelV4;
   rerankingModel(id: ModelId): RerankingModelV4;
   transcriptionModel(id: ModelId): TranscriptionModelV4;
+  speechModel(id: ModelId): SpeechModelV4;
   imageModel(id: string): never;
-  speechModel(id: string): never;
 }
 
 /** A provider of specification V3. Ids are models: see `ModelId`. */
@@ -58,8 +63,8 @@ export interface SimdformerProviderV3 extends Common, ProviderV3 {
   embeddingModel(id: ModelId): EmbeddingModelV3;
   rerankingModel(id: ModelId): RerankingModelV3;
   transcriptionModel(id: ModelId): TranscriptionModelV3;
+  speechModel(id: ModelId): SpeechModelV3;
   imageModel(id: string): never;
-  speechModel(id: string): never;
 }
 
 /**
@@ -94,19 +99,21 @@ export function createSimdformer(simdformerOptions: SimdformerOptions = {}): Sim
     embeddingModel: (id: ModelId) => versioned(new SimdformerEmbeddingModel(models, id)),
     rerankingModel: (id: ModelId) => versioned(new SimdformerRerankingModel(models, id)),
     transcriptionModel: (id: ModelId) => versioned(new SimdformerTranscriptionModel(models, id)),
-    imageModel: refuse('imageModel', 'has no models that draw'),
-    speechModel: refuse('speechModel', "offers no speech here, but pipeline('text-to-speech') does"),
+    speechModel: (id: ModelId) => versioned(new SimdformerSpeechModel(models, id)),
+    imageModel: noImageModel,
     dispose,
     [Symbol.asyncDispose]: dispose,
   });
   return provider as unknown as SimdformerProvider;
 }
 
-function refuse(modelType: 'imageModel' | 'speechModel', reason: string) {
-  return (id: ModelId): never => {
-    const modelId = nameOf(id);
-    throw new NoSuchModelError({ modelId, modelType, message: `simdformer ${reason}: ${modelId}` });
-  };
+function noImageModel(id: ModelId): never {
+  const modelId = nameOf(id);
+  throw new NoSuchModelError({
+    modelId,
+    modelType: 'imageModel',
+    message: `simdformer has no models that draw: ${modelId}`,
+  });
 }
 
 /** The provider with default options. */

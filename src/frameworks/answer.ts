@@ -145,8 +145,21 @@ async function opensReasoning(
 ): Promise<boolean> {
   if (!templateOf(tokenizer).includes('<think>')) return false;
   const options = { tools: tools.length > 0 ? tools : null, variables, addGenerationPrompt: true };
-  const prompt = await tokenizer.applyChatTemplate(messages, { ...options, tokenize: false });
+  const prompt = await tokenizer.applyChatTemplate(withoutImages(messages), { ...options, tokenize: false });
   return /<think>\s*$/.test(prompt);
+}
+
+/** Messages whose images have no content. Templates write only their places. */
+function withoutImages(messages: readonly ChatMessage[]): ChatMessage[] {
+  const withoutImage = ({ image: _, ...part }: Readonly<Record<string, unknown>>) => part;
+  return messages.map((message) =>
+    Array.isArray(message.content) ? { ...message, content: message.content.map(withoutImage) } : message,
+  );
+}
+
+/** True for a model that reads images in conversations. */
+export function readsImages(model: ChatModel): boolean {
+  return Boolean((model as { images?: object | null }).images);
 }
 
 /** Returns the tokenizer of a model. Throws ArgumentError if the model is not for conversations. */

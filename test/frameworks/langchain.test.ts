@@ -167,9 +167,11 @@ describe('ChatSimdformer', () => {
     expect(await chat.getNumTokens([{ type: 'text', text: prompt }])).toBe(length);
   });
 
-  it('refuses images', async () => {
+  it('refuses images if the model reads only text, and sound', async () => {
     const image = { type: 'image_url', image_url: { url: 'data:image/png;base64,AA==' } };
-    await expect(chat.invoke([new HumanMessage({ content: [image] })])).rejects.toThrow(/'image_url', expected text/);
+    await expect(chat.invoke([new HumanMessage({ content: [image] })])).rejects.toThrow(/the model reads no images/);
+    const sound = { type: 'audio', mimeType: 'audio/wav', data: 'AA==' };
+    await expect(chat.invoke([new HumanMessage({ content: [sound] })])).rejects.toThrow(/'audio', expected text or/);
   });
 });
 
