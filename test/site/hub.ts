@@ -61,7 +61,7 @@ const stored: Record<string, () => Files> = {
   'openai/clip-vit-base-patch16': () => programModel('clip'),
   'facebook/sam-vit-base': () => programModel('sam'),
   'microsoft/trocr-small-printed': () => programModel('vision-gpt2'),
-  'nvidia/segformer-b0-finetuned-ade-512-512': () => programModel('segformer-background'),
+  'apple/deeplabv3-mobilevit-small': () => programModel('segformer-background'),
   'Xenova/nli-deberta-v3-xsmall': () => programModel('bert-nli'),
   'florence-community/Florence-2-base': () => programModel('florence2'),
   'google/paligemma-3b-mix-224': () => programModel('paligemma'),

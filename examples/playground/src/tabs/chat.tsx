@@ -12,7 +12,7 @@ const SUGGESTIONS = [
   'HuggingFaceTB/SmolLM2-135M-Instruct',
   'HuggingFaceTB/SmolLM2-360M-Instruct',
   'Qwen/Qwen3-0.6B',
-  'google/gemma-3-270m-it',
+  'unsloth/gemma-3-270m-it',
 ];
 
 /** A model of the hub is packed. A GGUF file stays as it is. */

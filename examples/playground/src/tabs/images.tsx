@@ -9,8 +9,11 @@ import { useWork } from '../use-work.js';
 /** Tasks by what a person sees, with models that suit them. */
 const TASKS = {
   'object-detection': { name: 'Find objects', models: ['facebook/detr-resnet-50', 'PekingU/rtdetr_r18vd'] },
-  'image-to-text': { name: 'Describe', models: ['microsoft/Florence-2-base', 'microsoft/trocr-small-printed'] },
-  'background-removal': { name: 'Cut out', models: ['nvidia/segformer-b0-finetuned-ade-512-512'] },
+  'image-to-text': {
+    name: 'Describe',
+    models: ['florence-community/Florence-2-base', 'microsoft/trocr-small-printed'],
+  },
+  'background-removal': { name: 'Cut out', models: ['apple/deeplabv3-mobilevit-small'] },
 } as const;
 
 type ImageTask = keyof typeof TASKS;

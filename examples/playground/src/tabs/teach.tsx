@@ -9,7 +9,7 @@ import { Problem, StopButton } from '../parts.js';
 import { useModel } from '../use-model.js';
 import { useWork } from '../use-work.js';
 
-const SUGGESTIONS = ['HuggingFaceTB/SmolLM2-135M', 'google/gemma-3-270m'];
+const SUGGESTIONS = ['HuggingFaceTB/SmolLM2-135M', 'unsloth/gemma-3-270m'];
 
 /** Pairs of a line: what is asked, an arrow, and the answer. */
 function examplesOf(text: string) {
