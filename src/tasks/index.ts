@@ -50,6 +50,7 @@ export type { ObjectDetection, ObjectDetectionOptions } from './object-detection
 export { type Passage, splitPassages } from './passages.js';
 export type { TokenlessTask } from './pipeline.js';
 export { type Pipeline, type PipelineOptions, type PipelineProgress, pipeline } from './pipeline.js';
+export type * from './pipeline-types.js';
 export type { PromptNames } from './prompts.js';
 export type { AnswersOf, QuestionAnswering, QuestionAnsweringOptions } from './question-answering.js';
 export type { CallOf, TaskName, TasksByName } from './registry.js';
@@ -82,7 +83,7 @@ export {
 export type { TextToSpeech, TextToSpeechOptions } from './text-to-speech.js';
 export type { TextToTextOptions, WriteTexts, WrittenScores } from './text-to-text.js';
 export type { Text2Text, Text2TextGeneration } from './text2text-generation.js';
-export type { EntityOf, TokenClassificationOptions, TokenClassificationPipeline } from './token-classification.js';
+export type { ClassifyTokens, EntityOf, TokenClassificationOptions } from './token-classification.js';
 export * from './transformers/index.js';
 export type { Translate, Translation, TranslationOptions } from './translation.js';
 export type {

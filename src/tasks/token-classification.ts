@@ -35,7 +35,7 @@ export interface TokenClassificationOptions extends CallOptions, TruncationOptio
  * Returns the classes of tokens, or the entities of texts. `start` and `end` count code points, as in Python: the text
  * of an entity is `[...text].slice(start, end).join('')`.
  */
-export type TokenClassificationPipeline = <
+export type ClassifyTokens = <
   Texts extends string | readonly string[],
   const Options extends TokenClassificationOptions = Record<never, never>,
 >(
@@ -54,7 +54,7 @@ export type EntityOf<Options extends TokenClassificationOptions> = Options exten
 
 const TASK = 'token-classification';
 
-export const tokenClassification: Task<TokenClassificationPipeline> = {
+export const tokenClassification: Task<ClassifyTokens> = {
   head: 'token-classification',
   create: (context) =>
     (async (texts: string | readonly string[], options: TokenClassificationOptions = {}) => {
@@ -96,7 +96,7 @@ export const tokenClassification: Task<TokenClassificationPipeline> = {
         );
       const results = await inBatches<string, (TokenEntity | EntityGroup)[]>(list, (text) => text.length, run, options);
       return typeof texts === 'string' ? results[0] : results;
-    }) as TokenClassificationPipeline,
+    }) as ClassifyTokens,
 };
 
 /**

@@ -136,7 +136,7 @@ export async function taskCalls(models: Models): Promise<Calls> {
     'type TextClassification': call((options) => pipes.classify('a', options)),
     'type TextGeneration': call((options) => pipes.write(messages, options), {}, { tools, ...written }),
     'type TextRanking': call((options) => pipes.rank('a', ['a'], options)),
-    'type TokenClassificationPipeline': call((options) => pipes.tokens('a', options)),
+    'type ClassifyTokens': call((options) => pipes.tokens('a', options)),
     'type Translate': call((options) => pipes.translate('a', options), {}, written),
     'type ZeroShotAudioClassification': call((options) => pipes.zeroShotSounds(new Float32Array(100), ['a'], options)),
     'type ZeroShotClassification': call((options) => pipes.zeroShot('a', ['a'], options)),
