@@ -17,6 +17,13 @@ import { floatModule, isProjection, type WeightModule } from './packed-modules.j
 import { passAdapters, rowsOfChoices } from './row-adapters.js';
 import type { Weight } from './weight.js';
 
+/** The change of columns start … end − 1 of a weight, float32 [in, end − start]. */
+export interface WeightChange {
+  readonly start: number;
+  readonly end: number;
+  readonly change: Tensor;
+}
+
 /**
  * A module with adapters. State dicts contain the parameters of the wrapped module under their old names. Merging an
  * adapter replaces the module by a changed copy, so the original can be restored bit for bit.
@@ -79,6 +86,12 @@ export abstract class LoraModule extends Module implements LoraBase {
     return chosen ?? [here.filter(({ isActive }) => isActive)];
   }
 
+  /** Returns an adapter's change of the weight. It belongs to the caller's scope. */
+  protected changeOf(layer: LoraLayer): WeightChange {
+    const { start, end } = layer;
+    return { start, end, change: layer.weightChange(this) };
+  }
+
   columns(start: number, end: number): Tensor {
     const { weight } = this.#original;
     const isOutIn = this.isTied || (!(weight instanceof Tensor) && isProjection(this.#original));
@@ -107,8 +120,7 @@ export abstract class LoraModule extends Module implements LoraBase {
     device.noGrad(() => {
       for (const layer of this.#merged)
         device.scope(() => {
-          const { start, end } = layer;
-          const change = layer.weightChange(this); // [in, end − start]
+          const { start, end, change } = this.changeOf(layer);
           const columns = this.isTied ? weight.rows(start, end) : weight.columns(start, end);
           affineInto(add(columns, this.isTied ? transpose(change) : change), columns, 1, false);
           const bias = layer.biasChange(this);

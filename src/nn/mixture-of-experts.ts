@@ -15,6 +15,7 @@ import { softmax } from '../ops/softmax.js';
 import { clamp } from '../ops/unary.js';
 import type { Initializer } from './init.js';
 import { Linear } from './linear.js';
+import type { LoraGrouped } from './lora-grouped.js';
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
 import type { PackedLinear } from './packed-modules.js';
@@ -72,6 +73,9 @@ export interface MixtureOfExpertsOptions {
   /** True if each expert's weight is multiplied by a learned factor (Gemma 4). Default: false. */
   readonly expertScales?: boolean | undefined;
 }
+
+/** The matrices of all experts side by side, perhaps with adapters. */
+type Experts = Linear | PackedLinear | LoraGrouped;
 
 /** A router's scores and choice for some tokens. */
 export interface Routing {
@@ -141,14 +145,14 @@ export class MixtureOfExperts extends Module {
    * The experts' gates, side by side: weight [dModel, experts · dFF]. If fused, it also holds the projections that they
    * multiply, and is twice as wide. Without gates, it holds the only projections of the input.
    */
-  readonly gates: Linear | PackedLinear;
+  readonly gates: Experts;
   /**
    * The projections that the gates multiply, side by side: weight [dModel, experts · dFF]. Null if fused or without
    * gates.
    */
-  readonly ups: Linear | PackedLinear | null;
+  readonly ups: Experts | null;
   /** The projections back, side by side: weight [dFF, experts · dModel]. */
-  readonly downs: Linear | PackedLinear;
+  readonly downs: Experts;
   readonly #options: CompleteOptions;
   #observer: ((routing: Routing) => void) | null = null;
 
@@ -181,10 +185,12 @@ export class MixtureOfExperts extends Module {
     const { rows, inverse, offsets } = groupRows(ids, experts); // [N · chosen], by expert
     const tokens = gather(x, rows); // [N · chosen, dModel]
     const sorted = bias ? gather(ids.reshape(-1), groupRows(ids.reshape(-1), experts).rows) : null; // [N · chosen]
-    const project = (input: Tensor, { weight, bias: added }: Linear | PackedLinear) => {
+    const project = (input: Tensor, part: Experts) => {
+      const { weight, bias: added } = part;
       const isPacked = weight instanceof PackedWeight;
-      const y = isPacked ? perGroup(weight, input, offsets) : groupedLinear(input, weight, offsets);
-      return added && sorted ? add(y, embedding(added.reshape(experts, -1), sorted)) : y;
+      const product = isPacked ? perGroup(weight, input, offsets) : groupedLinear(input, weight, offsets);
+      const y = added && sorted ? add(product, embedding(added.reshape(experts, -1), sorted)) : product;
+      return 'adapted' in part ? part.adapted(y, input, offsets) : y;
     };
     const outputs = project(this.#hidden(tokens, project), this.downs); // [N · chosen, dModel]
     const ofTokens = gather(outputs, inverse).reshape(-1, chosen, dModel); // [N, chosen, dModel]
@@ -192,7 +198,7 @@ export class MixtureOfExperts extends Module {
   }
 
   /** Returns the hidden features of tokens that are sorted by expert: [N · chosen, dFF]. */
-  #hidden(tokens: Tensor, project: (x: Tensor, linear: Linear | PackedLinear) => Tensor): Tensor {
+  #hidden(tokens: Tensor, project: (x: Tensor, part: Experts) => Tensor): Tensor {
     const { dFF, activation, gated, fused, limit } = this.#options;
     const first = project(tokens, this.gates);
     if (!gated) return activate('MixtureOfExperts', first, activation);

@@ -44,9 +44,9 @@ describe.each(families)('an adapter of %s, %s', (family, stored, part, sections)
     using model = await load();
     const parts = lora(model, { r: 2, targets: [sections[0]] }).parts;
     const names = parts.map(({ target }) => target.stored);
-    const [inputs, outputs] = parts.map(({ module }) => [
-      module.original.weight.shape[0] as number,
-      module.original.weight.shape[1] as number,
+    const [inputs, outputs] = parts.map(({ modules: [module] }) => [
+      module!.original.weight.shape[0] as number,
+      module!.original.weight.shape[1] as number,
     ])[0]!;
     const tensors = names.flatMap((name, seed) => {
       const values = (count: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(i * 0.7 + seed) / 4);

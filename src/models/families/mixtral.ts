@@ -22,6 +22,11 @@ export class Mixtral extends Mistral {
     return routerLoss(this, this.settings);
   }
 
+  /** transformers 5 calls the mixture `mlp` in memory. */
+  override moduleName(name: string): string {
+    return name.replace('.block_sparse_moe.', '.mlp.');
+  }
+
   protected override get stateNames(): StateNames {
     const path = 'decoder.layers.*.feed_forward';
     const ofExperts = (matrix: string) =>

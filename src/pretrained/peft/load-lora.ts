@@ -136,7 +136,6 @@ const EXPECTED: Readonly<Record<string, readonly unknown[]>> = {
   use_qalora: [false, null, undefined],
   layer_replication: [null, undefined],
   trainable_token_indices: [null, undefined],
-  target_parameters: [null, undefined],
   alora_invocation_tokens: [null, undefined],
   use_bdlora: [null, undefined],
   arrow_config: [null, undefined],
@@ -164,8 +163,9 @@ export function optionsOf(config: Readonly<Record<string, unknown>>, source: str
       'init_lora_weights',
       "true: the adapter belongs to a changed base. Save it with PEFT's path_initial_model_for_weight_conversion",
     );
-  const { r, lora_alpha, lora_dropout, modules_to_save, bias, rank_pattern, alpha_pattern } = config;
+  const { r, lora_alpha, lora_dropout, modules_to_save, target_parameters, bias, rank_pattern, alpha_pattern } = config;
   if (modules_to_save != null && !isTexts(modules_to_save)) refuse('modules_to_save', "a list of modules' names");
+  if (target_parameters != null && !isTexts(target_parameters)) refuse('target_parameters', "a list of tensors' names");
   for (const key of ['rank_pattern', 'alpha_pattern'])
     if (config[key] != null && !isObject(config[key])) refuse(key, 'an object');
   return {
@@ -178,6 +178,7 @@ export function optionsOf(config: Readonly<Record<string, unknown>>, source: str
     bias: (bias ?? 'none') as LoraOptions['bias'],
     rankPattern: (rank_pattern ?? {}) as Record<string, number>,
     alphaPattern: (alpha_pattern ?? {}) as Record<string, number>,
+    targetParameters: (target_parameters ?? []) as readonly string[],
     modulesToSave: (modules_to_save ?? []) as readonly string[],
   };
 }

@@ -16,6 +16,11 @@ export interface LoraOptions {
    * Default: queries and values, as in PEFT.
    */
   targets?: string | readonly string[] | RegExp | undefined;
+  /**
+   * Names of tensors, or their endings, that hold a matrix for each expert of a mixture: `experts.gate_up_proj`,
+   * `experts.down_proj`. The weight of a target can be named, too: `mlp.gate.weight`. Default: none.
+   */
+  targetParameters?: readonly string[] | undefined;
   /** True to multiply the change by alpha / √r (Kalajdzievski 2023). Default: false. */
   rsLora?: boolean | undefined;
   /** True to train the magnitudes of the columns, too (DoRA, Liu et al. 2024). Default: false. */
@@ -61,6 +66,7 @@ export interface LoraSettings {
   readonly loraBias: boolean;
   readonly rankPattern: Readonly<Record<string, number>>;
   readonly alphaPattern: Readonly<Record<string, number>>;
+  readonly targetParameters: readonly string[];
   readonly name: string;
   readonly seed: number;
 }
@@ -70,6 +76,7 @@ const NAMES = [
   'alpha',
   'dropout',
   'targets',
+  'targetParameters',
   'rsLora',
   'dora',
   'bias',
@@ -91,6 +98,7 @@ export function loraSettings(options: LoraOptions): LoraSettings {
   const loraOptions = checkKnown('lora', options, NAMES);
   const { r = 8, alpha = 8, dropout = 0, rsLora = false, dora = false, loraBias = false, bias = 'none' } = loraOptions;
   const { rankPattern = {}, alphaPattern = {}, modulesToSave = [], name = 'default', seed = 0 } = loraOptions;
+  const { targetParameters = [] } = loraOptions;
   checkNumber('lora', 'r', r, isRank, RANK);
   checkNumber('lora', 'alpha', alpha, (value) => value > 0, 'a positive number');
   checkNumber('lora', 'dropout', dropout, (value) => value >= 0 && value < 1, 'a number from 0 to below 1');
@@ -104,9 +112,13 @@ export function loraSettings(options: LoraOptions): LoraSettings {
     throw new ArgumentError(
       `lora: modulesToSave is ${describeValue(modulesToSave)}, expected a list of modules' names`,
     );
+  if (!isTexts(targetParameters))
+    throw new ArgumentError(
+      `lora: targetParameters is ${describeValue(targetParameters)}, expected a list of tensors' names`,
+    );
   if (typeof name !== 'string' || !/^[\w-]+$/.test(name))
     throw new ArgumentError(`lora: name is ${describeValue(name)}, expected letters, digits, _ and -`);
-  return { r, alpha, dropout, rsLora, dora, bias, loraBias, rankPattern, alphaPattern, name, seed };
+  return { r, alpha, dropout, rsLora, dora, bias, loraBias, rankPattern, alphaPattern, targetParameters, name, seed };
 }
 
 function checkPattern(option: string, value: unknown, accepts: (value: number) => boolean, expected: string): void {

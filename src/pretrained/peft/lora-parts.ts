@@ -19,11 +19,12 @@ export const ADAPTER_HEAD = 'head.json';
 /** The prefix of all parameter names in PEFT's files. */
 export const PEFT_PREFIX = 'base_model.model.';
 
-/** The adapter's matrices for a target, and the module that applies them. */
+/** The adapter's matrices for a target, and the modules that apply them. */
 export interface LoraPart {
   readonly target: LoraTarget;
   readonly layer: LoraLayer;
-  readonly module: LoraModule;
+  /** Several if the target is a tensor of checkpoints that several modules hold. */
+  readonly modules: readonly LoraModule[];
 }
 
 export interface LoraParts {
@@ -42,12 +43,12 @@ export function savedName(nameOf: (name: string) => string, name: string, inside
 /** An adapter's parameters in the stored layout, by PEFT's names. */
 export function piecesOfLora({ parts, copies, model }: LoraParts): StatePiece[] {
   const nameOf = moduleNames(model);
-  const ofTargets = parts.flatMap(({ layer, module, target }) =>
+  const ofTargets = parts.flatMap(({ layer, modules: [module], target }) =>
     layer.tensors().flatMap(([name, tensor]) => {
       const stored = { path: name, names: [name], tensor, leading: [], transposed: tensor.shape.length > 1 };
       // If the projection stores its outputs head by head, so does the adapter.
       const isOut = tensor !== layer.a;
-      return piecesOf({ ...stored, sections: module.sections, perHead: isOut ? target.perHead : null });
+      return piecesOf({ ...stored, sections: module?.sections ?? null, perHead: isOut ? target.perHead : null });
     }),
   );
   const targets = new Set(parts.map(({ target }) => target.name));

@@ -6,6 +6,7 @@ import type { Json } from '../../models/model-config.js';
 import { sectionNames } from '../../models/module-names.js';
 import type { PretrainedModel } from '../../models/pretrained-model.js';
 import { isTableOfPositions } from '../../models/quantize.js';
+import type { Module } from '../../nn/module.js';
 import { isEmbedding, isProjection, isWeightModule, type WeightModule } from '../../nn/packed-modules.js';
 import { isTexts, type LoraOptions } from './lora-options.js';
 import { moduleNames } from './module-names.js';
@@ -25,6 +26,17 @@ export interface LoraTarget {
   readonly start: number;
   readonly end: number;
   readonly perHead: number | null;
+  /** Null, unless the target is a tensor with a matrix for each expert of a mixture. */
+  readonly experts: LoraExperts | null;
+}
+
+/** A tensor with a matrix for each expert. */
+export interface LoraExperts {
+  readonly count: number;
+  /** The tensor's name in PEFT. */
+  readonly parameter: string;
+  /** The module with the further columns of the matrices, if the target's module has only the first ones. */
+  readonly further: Pick<LoraTarget, 'module' | 'places'> | null;
 }
 
 /** Endings of the names of query and value projections, or of fused layers that contain them: PEFT's defaults. */
@@ -49,9 +61,7 @@ const QUERIES_AND_VALUES = [
 /** All targets of a model. Position tables are left out: they are added to embeddings as a whole, without a look-up. */
 export function loraTargets(model: PretrainedModel): LoraTarget[] {
   const names = moduleNames(model);
-  const grouped = new Set(
-    model.modules().flatMap((module) => module.groupedParts.map((key) => (module as unknown as Json)[key])),
-  );
+  const grouped = expertModules(model);
   return weightPlaces(model).flatMap(({ part: module, path, names: weightNames, perHead, places }) => {
     if (!isWeightModule(module) || grouped.has(module) || isTableOfPositions(path.replace(/\.weight$/, ''))) return [];
     const sections = isProjection(module) ? module.sections : [outputsOf(module)];
@@ -67,9 +77,17 @@ export function loraTargets(model: PretrainedModel): LoraTarget[] {
       const start = end;
       end += width;
       const found = inMemory[i];
-      return found ? [{ ...found, path, module, places, start, end, perHead }] : [];
+      return found ? [{ ...found, path, module, places, start, end, perHead, experts: null }] : [];
     });
   });
+}
+
+/** The modules of a model that hold a matrix for each expert. */
+export function expertModules(model: PretrainedModel): Set<Module> {
+  const parts = model
+    .modules()
+    .flatMap((mixture) => mixture.groupedParts.map((key) => (mixture as unknown as Json)[key]));
+  return new Set((parts as (Module | null)[]).flatMap((part) => (part === null ? [] : [part.named])));
 }
 
 const storedModule = (name: string) => name.replace(/\.(weight|bias)$/, '');

@@ -8,11 +8,14 @@ import type { Tensor } from '../../core/tensor.js';
 import { type Adapter, PretrainedModel } from '../../models/pretrained-model.js';
 import { BatchNorm } from '../../nn/batch-norm.js';
 import { Dropout } from '../../nn/dropout.js';
+import type { Linear } from '../../nn/linear.js';
+import { LoraGrouped } from '../../nn/lora-grouped.js';
 import { LoraLayer } from '../../nn/lora-layer.js';
 import { LoraEmbedding, LoraLinear, LoraModule } from '../../nn/lora-modules.js';
-import { isEmbedding, isProjection, type WeightModule } from '../../nn/packed-modules.js';
+import { isEmbedding, isProjection, type PackedLinear, type WeightModule } from '../../nn/packed-modules.js';
 import { moduleSlots, substitute } from '../../nn/substitution.js';
 import { PackedWeight } from '../../nn/weight.js';
+import { expertTargets, isChosenParameter, parameterOf } from './expert-targets.js';
 import {
   type LoraOptions,
   type LoraSettings,
@@ -55,18 +58,19 @@ export class Lora implements Adapter {
     this.modulesToSave = options.modulesToSave ?? headModules(model);
     const isSaved = (target: LoraTarget) => this.modulesToSave.some((module) => within(target.name, module));
     // PEFT's order: a module that is saved as a whole is not a target.
-    const all = loraTargets(model).filter((target) => !isSaved(target));
-    const targets = ranks === null ? chosenTargets(all, options.targets) : namedTargets(all, ranks);
+    const experts = expertTargets(model, this.settings.targetParameters);
+    const all = [...loraTargets(model), ...experts].filter((target) => !isSaved(target));
+    const targets = ranks === null ? optionTargets(all, options) : namedTargets(all, ranks);
     const copies = new TrainedCopies(model, this.modulesToSave, biasesOf(model, this.settings, file?.names));
     this.copies = copies;
     freeze(model);
     const wrapperOf = wrappers(model);
     this.parts = targets.map((target, i) => {
-      const module = wrapperOf(target);
-      const layer = this.#layerOf(target, module, ranks?.get(target.name), new Random(this.settings.seed, i));
+      const modules = wrapperOf(target);
+      const layer = this.#layerOf(target, modules[0], ranks?.get(target.name), new Random(this.settings.seed, i));
       layer.train(model.training);
-      module.adapters.push(layer);
-      return { target, layer, module };
+      for (const module of modules) module.adapters.push(layer);
+      return { target, layer, modules };
     });
     model.addAdapter(this);
     const beside = [...model.adapters.values()].filter(
@@ -77,25 +81,32 @@ export class Lora implements Adapter {
 
   #layerOf(target: LoraTarget, module: LoraModule, known: number | undefined, random: Random): LoraLayer {
     const { model, settings } = this;
-    const { name, start, end } = target;
+    const { name, start, end, experts } = target;
     const { dropout, rsLora, dora, bias, loraBias } = settings;
+    if (experts !== null && (dora || loraBias || dropout > 0))
+      throw new ArgumentError(
+        `lora: ${experts.parameter} has an adapter, expected no dora, loraBias or dropout with it`,
+      );
     if (loraBias && isEmbedding(target.module))
       throw new ArgumentError(`lora: loraBias is true, expected false for the embedding ${name}`);
-    const rank = known ?? patternValue('rankPattern', settings.rankPattern, name) ?? settings.r;
-    const alpha = patternValue('alphaPattern', settings.alphaPattern, name) ?? settings.alpha;
+    const count = experts?.count ?? 1;
+    const key = isChosenParameter(settings.targetParameters, parameterOf(target)) ? parameterOf(target) : name;
+    const ownRank = patternValue('rankPattern', settings.rankPattern, key) ?? settings.r;
+    const rank = known === undefined ? ownRank : Math.ceil(known / count);
+    const alpha = patternValue('alphaPattern', settings.alphaPattern, key) ?? settings.alpha;
     return new LoraLayer(module, {
       device: model.device,
       name: `${PEFT_PREFIX}${name}`,
       adapter: this.name,
       start,
       end,
-      rank,
+      rank: count * rank,
       dora,
       random,
       isEmbedding: isEmbedding(target.module),
       inputs: inputsOf(target.module),
       scaling: alpha / (rsLora ? Math.sqrt(rank) : rank),
-      trainsBias: bias === 'lora_only',
+      trainsBias: bias === 'lora_only' && experts === null,
       addsBias: loraBias,
       dropout: dropout > 0 && !isEmbedding(target.module) ? new Dropout(dropout, model.dropoutSource) : null,
     });
@@ -157,7 +168,7 @@ export class Lora implements Adapter {
       throw new ArgumentError(`merge: ${this.name} changes ${name}, a table that has several names: use it unmerged`);
     this.#isMerged = true;
     this.copies.inPlace = true;
-    for (const { layer, module } of this.parts) module.merge(layer);
+    for (const { layer, modules } of this.parts) for (const module of modules) module.merge(layer);
     this.model.partsChanged();
     return this;
   }
@@ -165,7 +176,7 @@ export class Lora implements Adapter {
   /** Removes the adapter from the weights, which then have the same bits as before `merge`. */
   unmerge(): this {
     this.#isMerged = false;
-    for (const { layer, module } of this.parts) module.unmerge(layer);
+    for (const { layer, modules } of this.parts) for (const module of modules) module.unmerge(layer);
     this.copies.inPlace = this.#isActive;
     this.model.partsChanged();
     return this;
@@ -195,8 +206,8 @@ export class Lora implements Adapter {
   dispose(): void {
     this.unmerge();
     this.isActive = false;
-    for (const { layer, module } of this.parts) {
-      module.adapters.splice(module.adapters.indexOf(layer), 1);
+    for (const { layer, modules } of this.parts) {
+      for (const module of modules) module.adapters.splice(module.adapters.indexOf(layer), 1);
       layer.dispose();
     }
     this.copies.dispose();
@@ -244,6 +255,17 @@ function biasesOf(
   return (name) => /\.bias$/.test(name) || (/bias/.test(name) && names.has(PEFT_PREFIX + savedName(nameOf, name)));
 }
 
+/** The targets that the options select. */
+function optionTargets(all: readonly LoraTarget[], { targets, targetParameters = [] }: LoraOptions) {
+  const byName = all.filter((target) => isChosenParameter(targetParameters, parameterOf(target)));
+  for (const parameter of targetParameters)
+    if (!byName.some((target) => isChosenParameter([parameter], parameterOf(target))))
+      throw new ArgumentError(`lora: targetParameters names "${parameter}", which the model does not have`);
+  const modules = all.filter((target) => target.experts === null && !byName.includes(target));
+  const none = Array.isArray(targets) && targets.length === 0 && byName.length > 0;
+  return none ? byName : [...chosenTargets(modules, targets), ...byName];
+}
+
 /** The targets that a file names. Throws ArgumentError if the model lacks one of them. */
 function namedTargets(all: readonly LoraTarget[], ranks: ReadonlyMap<string, number>): readonly LoraTarget[] {
   const known = [...all, ...fusedTargets(all)];
@@ -263,18 +285,28 @@ function fusedTargets(all: readonly LoraTarget[]): LoraTarget[] {
   });
 }
 
-/** Returns the wrapper that holds a target's adapters. Replaces the module by a new wrapper if there is none yet. */
-function wrappers(model: PretrainedModel): (target: LoraTarget) => LoraModule {
+/** Returns the wrappers that hold a target's adapters. Replaces modules by new wrappers where there are none yet. */
+function wrappers(model: PretrainedModel): (target: LoraTarget) => readonly [LoraModule, ...LoraModule[]] {
   const slots = [...moduleSlots(model)];
   const found = new Map<string, LoraModule>();
   for (const { module, path } of slots) if (module instanceof LoraModule) found.set(path, module);
-  return ({ module, places }) => {
+  const wrapperOf = ({ module, places }: Pick<LoraTarget, 'module' | 'places'>, make: () => LoraModule) => {
     const known = found.get(places[0] as string);
     if (known !== undefined) return known;
-    const wrapper = isEmbedding(module) ? new LoraEmbedding(module) : new LoraLinear(module);
+    const wrapper = make();
     for (const slot of slots) if (slot.module === module && places.includes(slot.path)) substitute(slot, wrapper);
     for (const place of places) found.set(place, wrapper);
     return wrapper;
+  };
+  return (target) => {
+    const { module, experts } = target;
+    if (experts === null)
+      return [wrapperOf(target, () => (isEmbedding(module) ? new LoraEmbedding(module) : new LoraLinear(module)))];
+    const { count, further } = experts;
+    const groupedAt = (at: Pick<LoraTarget, 'module' | 'places'>, first: number) =>
+      wrapperOf(at, () => new LoraGrouped(at.module as Linear | PackedLinear, count, first));
+    const first = groupedAt(target, 0);
+    return further === null ? [first] : [first, groupedAt(further, (first as LoraGrouped).width)];
   };
 }
 
