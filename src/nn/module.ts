@@ -86,7 +86,7 @@ export abstract class Module {
     return null;
   }
 
-  /** @internal Names of own parts whose sections are matrices of groups of rows. Adapters do not change them. */
+  /** @internal Names of own parts whose sections are matrices of groups of rows. See `LoraGrouped`. */
   get groupedParts(): readonly string[] {
     return [];
   }

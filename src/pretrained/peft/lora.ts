@@ -243,7 +243,7 @@ export function lora(model: PretrainedModel, options: LoraOptions = {}): Lora {
 
 /**
  * Returns a function that is true for the biases that an adapter trains beside its targets, by their names. PEFT trains
- * what ends with `.bias`. Before version 0.18 it trained and saved all names that contain `bias`.
+ * what ends with `.bias`. Older versions trained and saved all names that contain `bias`.
  */
 function biasesOf(
   model: PretrainedModel,

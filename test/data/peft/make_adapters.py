@@ -74,6 +74,15 @@ CASES = {
     "bart-input": ("bart", SEQ2SEQ, dict(r=4, target_modules=["q_proj"], modules_to_save=["embed_tokens"])),
     "bart-embedding": ("bart", SEQ2SEQ, dict(r=4, target_modules=["embed_tokens", "q_proj"])),
     "t5-bias-all": ("t5", SEQ2SEQ, dict(r=4, target_modules=["q", "v"], bias="all")),
+    # PEFT adds the tensors of experts and the router by itself, and gives one of them twice the rank.
+    "olmoe-experts": ("olmoe", CAUSAL, dict(r=1, target_modules="all-linear")),
+    "gpt-oss-experts": (
+        "gpt_oss", CAUSAL,
+        dict(
+            r=1, lora_alpha=3, target_modules=[], target_parameters=["experts.gate_up_proj", "experts.down_proj"],
+            rank_pattern={"layers.0.mlp.experts.down_proj": 2},
+        ),
+    ),
     "t5-output": ("t5", SEQ2SEQ, dict(r=4, target_modules=["q", "v"], modules_to_save=["lm_head"])),
 }
 
@@ -95,7 +104,9 @@ def write(name, base, cls, options):
     folder = HERE / name
     shutil.rmtree(folder, ignore_errors=True)
     torch.manual_seed(sum(map(ord, name)))
-    model = cls.from_pretrained(REFERENCE / base, dtype=torch.float32, attn_implementation="eager")
+    # PyTorch's product of groups has no float64.
+    experts = {"experts_implementation": "eager"} if name.endswith("-experts") else {}
+    model = cls.from_pretrained(REFERENCE / base, dtype=torch.float32, attn_implementation="eager", **experts)
     task = {CAUSAL: "CAUSAL_LM", SEQ2SEQ: "SEQ_2_SEQ_LM"}.get(cls)
     ids = torch.tensor(IDS) % model.config.vocab_size
     labels = torch.tensor([1, 0]) if cls is CLASSES else ids
