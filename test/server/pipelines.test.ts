@@ -86,9 +86,14 @@ describe('/v1/pipelines', () => {
     expect(await classify()).toHaveLength(5);
   });
 
-  it('refuses features of a model whose head hides them', async () => {
-    const found = await ask('image-feature-extraction', { model: 'classes', inputs: image });
-    expect(found.status).toBe(400);
+  it('gives the features of a model with a head', async () => {
+    const extract = await pipeline('image-feature-extraction', models.classes);
+    const { data, dims } = await extract(png);
+    const expected = Buffer.from(new Uint8Array((data as Float32Array).buffer)).toString('base64');
+    expect(await ask('image-feature-extraction', { model: 'classes', inputs: image })).toEqual({
+      status: 200,
+      body: { type: 'float32', dims, data: expected },
+    });
   });
 
   it('detects objects', async () => {
