@@ -2,14 +2,9 @@
 
 import type { PretrainedModel } from '../../models/pretrained-model.js';
 import { isProjection } from '../../nn/packed-modules.js';
-import { expertModules, type LoraTarget } from './lora-targets.js';
+import { expertModules, isNamedBy, type LoraTarget } from './lora-targets.js';
 import { moduleNames } from './module-names.js';
 import { weightPlaces } from './weight-places.js';
-
-/** True if one of the option `targetParameters` selects the parameter of this name. */
-export function isChosenParameter(chosen: readonly string[], parameter: string): boolean {
-  return chosen.some((end) => parameter === end || parameter.endsWith(`.${end}`));
-}
 
 /** PEFT's name of a target's weight. */
 export function parameterOf({ name, experts }: LoraTarget): string {
@@ -21,7 +16,7 @@ export function parameterOf({ name, experts }: LoraTarget): string {
  * all but the last get the name of an inner layer.
  */
 export function expertTargets(model: PretrainedModel, chosen: readonly string[]): LoraTarget[] {
-  const targets = allExpertTargets(model).filter((target) => isChosenParameter(chosen, parameterOf(target)));
+  const targets = allExpertTargets(model).filter((target) => isNamedBy(chosen, parameterOf(target)));
   return targets.map((target, i) => {
     const isInner = targets.slice(i + 1).some(({ name }) => name === target.name);
     return isInner ? { ...target, name: `${target.name}.base_layer` } : target;

@@ -90,6 +90,10 @@ export function expertModules(model: PretrainedModel): Set<Module> {
   return new Set((parts as (Module | null)[]).flatMap((part) => (part === null ? [] : [part.named])));
 }
 
+/** True if a name is one of `ends`, or ends with the components of one. */
+export const isNamedBy = (ends: readonly string[], name: string): boolean =>
+  ends.some((end) => name === end || name.endsWith(`.${end}`));
+
 const storedModule = (name: string) => name.replace(/\.(weight|bias)$/, '');
 
 /** Number of features that a module returns. */
@@ -119,7 +123,7 @@ export function chosenTargets(all: readonly LoraTarget[], targets: LoraOptions['
 const endsWith =
   (ends: readonly string[]) =>
   ({ name, stored }: LoraTarget) =>
-    ends.some((end) => [name, stored].some((candidate) => candidate === end || candidate.endsWith(`.${end}`)));
+    isNamedBy(ends, name) || isNamedBy(ends, stored);
 
 function found(
   all: readonly LoraTarget[],

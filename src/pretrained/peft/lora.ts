@@ -15,7 +15,7 @@ import { LoraEmbedding, LoraLinear, LoraModule } from '../../nn/lora-modules.js'
 import { isEmbedding, isProjection, type PackedLinear, type WeightModule } from '../../nn/packed-modules.js';
 import { moduleSlots, substitute } from '../../nn/substitution.js';
 import { PackedWeight } from '../../nn/weight.js';
-import { expertTargets, isChosenParameter, parameterOf } from './expert-targets.js';
+import { expertTargets, parameterOf } from './expert-targets.js';
 import {
   type LoraOptions,
   type LoraSettings,
@@ -24,7 +24,7 @@ import {
   type SaveLoraOptions,
 } from './lora-options.js';
 import { type LoraPart, PEFT_PREFIX, savedName } from './lora-parts.js';
-import { chosenTargets, type LoraTarget, loraTargets } from './lora-targets.js';
+import { chosenTargets, isNamedBy, type LoraTarget, loraTargets } from './lora-targets.js';
 import { headModules, moduleNames } from './module-names.js';
 import { TrainedCopies, within } from './trained-copies.js';
 import { weightPlaces } from './weight-places.js';
@@ -90,7 +90,7 @@ export class Lora implements Adapter {
     if (loraBias && isEmbedding(target.module))
       throw new ArgumentError(`lora: loraBias is true, expected false for the embedding ${name}`);
     const count = experts?.count ?? 1;
-    const key = isChosenParameter(settings.targetParameters, parameterOf(target)) ? parameterOf(target) : name;
+    const key = isNamedBy(settings.targetParameters, parameterOf(target)) ? parameterOf(target) : name;
     const ownRank = patternValue('rankPattern', settings.rankPattern, key) ?? settings.r;
     const rank = known === undefined ? ownRank : Math.ceil(known / count);
     const alpha = patternValue('alphaPattern', settings.alphaPattern, key) ?? settings.alpha;
@@ -257,9 +257,9 @@ function biasesOf(
 
 /** The targets that the options select. */
 function optionTargets(all: readonly LoraTarget[], { targets, targetParameters = [] }: LoraOptions) {
-  const byName = all.filter((target) => isChosenParameter(targetParameters, parameterOf(target)));
+  const byName = all.filter((target) => isNamedBy(targetParameters, parameterOf(target)));
   for (const parameter of targetParameters)
-    if (!byName.some((target) => isChosenParameter([parameter], parameterOf(target))))
+    if (!byName.some((target) => isNamedBy([parameter], parameterOf(target))))
       throw new ArgumentError(`lora: targetParameters names "${parameter}", which the model does not have`);
   const modules = all.filter((target) => target.experts === null && !byName.includes(target));
   const none = Array.isArray(targets) && targets.length === 0 && byName.length > 0;

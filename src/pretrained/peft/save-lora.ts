@@ -8,10 +8,10 @@ import { type SafetensorsArray, serializeSafetensors } from '../../io/safetensor
 import { labelsOf } from '../../models/labels.js';
 import { shapeOf } from '../../nn/state-names.js';
 import { toStored } from '../../nn/stored-layout.js';
-import { isChosenParameter, parameterOf } from './expert-targets.js';
+import { parameterOf } from './expert-targets.js';
 import type { SaveLoraOptions } from './lora-options.js';
 import { ADAPTER_CONFIG, ADAPTER_HEAD, ADAPTER_WEIGHTS, type LoraParts, piecesOfLora } from './lora-parts.js';
-import { type LoraTarget, loraTargets, targetNames } from './lora-targets.js';
+import { isNamedBy, type LoraTarget, loraTargets, targetNames } from './lora-targets.js';
 
 const SIGNALS = ['pixelValues', 'inputValues', 'inputFeatures'] as const;
 
@@ -68,7 +68,7 @@ function labelledHead({ model, modulesToSave }: LoraParts): object | null {
 
 function configOf({ settings, model, parts, modulesToSave }: LoraParts, baseModel: string | null): object {
   const { r, alpha, dropout, rsLora, dora, bias, loraBias, rankPattern, alphaPattern, targetParameters } = settings;
-  const isParameter = (target: LoraTarget) => isChosenParameter(targetParameters, parameterOf(target));
+  const isParameter = (target: LoraTarget) => isNamedBy(targetParameters, parameterOf(target));
   const writes = model.encoder === null ? 'CAUSAL_LM' : 'SEQ_2_SEQ_LM';
   // PEFT's class for SEQ_2_SEQ_LM names the input input_ids, which Whisper does not have.
   const isTextWriter = model.headKind === 'language-model' && model.takes('inputIds');
