@@ -180,12 +180,12 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { t
     const vits = await load<Vits>(folder);
     await guest.bring(await filesOf(folder));
     const { page } = guest;
-    await guest.field.fill('3 1 4 1 5');
-    const [spoken] = await vits.speakInTime([[3, 1, 4, 1, 5]]);
+    await guest.field.fill('3 1 4 1 5 9');
+    const [spoken] = await vits.speakInTime([[3, 1, 4, 1, 5, 9]]);
     const frames = spoken!.frames.reduce((a, b) => a + b, 0);
-    await page.getByText(`5 tokens, ${frames} frames.`).waitFor();
+    await page.getByText(`6 tokens, ${frames} frames.`).waitFor();
     const columns = Math.min(75, frames);
-    const cells = await guest.cells(/^Tokens by time/, 5, columns);
+    const cells = await guest.cells(/^Tokens by time/, 6, columns);
     let start = 0;
     for (const [row, texts] of cells.entries()) {
       const expected = Array<number>(columns).fill(0);
@@ -203,10 +203,11 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { t
   it('SpeechT5: a spectrogram, and the tokens that each step attends to', async () => {
     await guest.bring(await filesOf(testData('families/speecht5').path));
     const { page } = guest;
-    await guest.field.fill('3 1 4 1 5');
-    await page.getByText(/^5 tokens, \d+ frames\. A vocoder/).waitFor();
+    // The initial text has five tokens. With ten, there are more steps than columns.
+    await guest.field.fill('3 1 4 1 5 9 2 6 5 3');
+    await page.getByText(/^10 tokens, \d+ frames\. A vocoder/).waitFor();
     const columns = await page.getByRole('grid', { name: /^Tokens by time/ }).getAttribute('aria-colcount');
-    const cells = await guest.cells(/^Tokens by time/, 5, Number(columns));
+    const cells = await guest.cells(/^Tokens by time/, 10, Number(columns));
     for (let column = 0; column < Number(columns); column++) {
       const all = cells.map((row) => Number.parseFloat(row[column]!.split(': ')[1]!.replace('<', '')));
       expectNear(String(all.reduce((a, b) => a + b)), 100, 0.3);

@@ -108,11 +108,14 @@ async function write({ model, device }: Guest, ids: readonly number[]): Promise<
   const stepOf = (layer: number) => Math.floor((layer - encoders) / 2 / decoders);
   const steps = 1 + stepOf(cross.at(-1)?.layer ?? encoders);
   const columns = Math.min(MAX_COLUMNS, steps);
+  const columnOf = (step: number) => Math.floor((step * columns) / steps);
+  const stepsOf = new Uint32Array(columns);
+  for (let step = 0; step < steps; step++) stepsOf[columnOf(step)]!++;
   const values = new Float32Array(ids.length * columns);
   for (const { layer, shape, weights } of cross) {
     const heads = shape[1] as number;
-    const column = Math.floor((stepOf(layer) * columns) / steps);
-    const share = columns / steps / decoders / heads;
+    const column = columnOf(stepOf(layer));
+    const share = 1 / (stepsOf[column] as number) / decoders / heads;
     for (const [at, weight] of weights.entries()) {
       const cell = (at % ids.length) * columns + column;
       values[cell] = (values[cell] as number) + weight * share;
