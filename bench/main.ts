@@ -28,6 +28,7 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   embeddings: () => import('./embeddings.js'),
   texts: () => import('./texts.js'),
   memory: () => import('./memory.js'),
+  'memory-hours': () => import('./memory-hours.js'),
   soak: () => import('./soak.js'),
   'soak-workers': () => import('./soak-workers.js'),
   masks: () => import('./masks.js'),

@@ -71,12 +71,7 @@ export default {
 } satisfies Bench;
 
 async function measure(run: Run, sides: readonly Side[]): Promise<void> {
-  const texts = readdirSync('docs')
-    .filter((name) => name.endsWith('.md'))
-    .flatMap((name) =>
-      splitPassages(readFileSync(join('docs', name), 'utf8')).map(({ text }) => text.slice(0, CHARACTERS)),
-    )
-    .slice(0, DOCUMENTS);
+  const texts = passagesOfDocs().slice(0, DOCUMENTS);
   const rounds = run.rounds(3);
   const contestants = (from: readonly Side[], question: object) =>
     from.flatMap(({ name, peer, isReference = false }) =>
@@ -103,6 +98,15 @@ async function measure(run: Run, sides: readonly Side[]): Promise<void> {
   }
 }
 
+/** The passages of this package's documentation. */
+export function passagesOfDocs(): string[] {
+  return readdirSync('docs')
+    .filter((name) => name.endsWith('.md'))
+    .flatMap((name) =>
+      splitPassages(readFileSync(join('docs', name), 'utf8')).map(({ text }) => text.slice(0, CHARACTERS)),
+    );
+}
+
 /** Bytes of a file, or of the weights in a folder. */
 function bytesOf(path: string): number {
   if (!statSync(path).isDirectory()) return statSync(path).size;
@@ -114,7 +118,7 @@ function bytesOf(path: string): number {
 
 async function sidesOf(run: Run, minilm: string, chat: string, work: string): Promise<Side[]> {
   const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
-  const own = async () => [memory(OURS, await ourLibrary()), version] as const;
+  const own = async () => [await memoryOfOurs(), version] as const;
   const ours = await run.peer(OURS, '', own);
   const packed = await run.peer(OURS_IN_INT8, '', own);
   const transformers = await run.peer('transformers.js', 'It comes from npm, once.', async () => {
@@ -143,6 +147,9 @@ async function sidesOf(run: Run, minilm: string, chat: string, work: string): Pr
 }
 
 const memory = (library: string, file: string) => Peer.node('memory.mjs', [library, file]);
+
+/** The memory of an agent in our package, in a process of its own. */
+export const memoryOfOurs = async () => memory(OURS, await ourLibrary());
 
 /** The package's root, bundled as users have it. */
 async function ourLibrary(): Promise<string> {

@@ -7,7 +7,7 @@
 // - {"index": texts, "repeats"} gives "seconds", and a "sample" of the last vector.
 // - {"question", "texts", "passages", "tokens", "repeats"} answers a question; the answer has the "seconds". Vectors find 12 of `texts`. The
 //   reranker reads them with the question. Unless `tokens` is 0, a chat model writes so many from the best `passages`.
-// - {"state"} gives "peak" in bytes, and "delay", the 99th percentile of the event loop's delay in seconds.
+// - {"state"} gives "peak" and "resident" memory in bytes, and "delay", the 99th percentile of the event loop's delay in seconds.
 import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
@@ -133,7 +133,7 @@ async function answer(asked) {
   }
   if (asked.question) return { seconds: await timed(asked.repeats, () => ask(asked)) };
   const peak = 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
-  return { peak, delay: delays.percentile(99) / 1e9 };
+  return { peak, resident: process.memoryUsage.rss(), delay: delays.percentile(99) / 1e9 };
 }
 
 for await (const line of createInterface({ input: process.stdin }))
