@@ -61,8 +61,8 @@ describe('a large format', () => {
     'a pattern with a length': ofSchema({ type: 'string', pattern: '^[a-z]+( [a-z]+)*$', maxLength: 500 }),
   };
   it.each(Object.entries(accepted))('%s: does not block the event loop', async (_, format) => {
-    // A slice takes 8 ms. Processor time includes that of the garbage collector and the compiler, whose threads work in
-    // their own time, so one of three compilations has to be smooth.
+    // A slice takes 8 ms. Processor time includes that of the garbage collector and of the compiler, which work at any
+    // time. So one of three compilations has to be smooth.
     const isSmooth = async () => (await longestPause(() => constrain(tokenizer, format))) < 250;
     expect((await isSmooth()) || (await isSmooth()) || (await isSmooth())).toBe(true);
   });
