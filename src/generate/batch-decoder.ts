@@ -490,7 +490,12 @@ export function endBatch(model: Generative, decoder: BatchDecoder): void {
   if (decoders.idle.length > MAX_IDLE) decoders.idle.shift()?.dispose();
 }
 
-/** Rounds up to a power of two, at least 16. */
+/**
+ * Rounds up to few different lengths, so that an idle decoder often has the wanted one: to a power of two, at least 16.
+ * The memory of long sequences matters more: beyond 256, it rounds up by at most a quarter.
+ */
 function roundUp(length: number): number {
-  return Math.max(16, 2 ** Math.ceil(Math.log2(length)));
+  const power = Math.max(16, 2 ** Math.ceil(Math.log2(length)));
+  const step = power <= 256 ? power : power / 8;
+  return step * Math.max(1, Math.ceil(length / step));
 }
