@@ -28,6 +28,20 @@ export interface StoredBlocks {
   read(buffer: Uint8Array, from: number): Promise<void>;
 }
 
+/** What an attention reads from a projection. */
+export type ProjectionRole = 'query' | 'key' | 'value';
+
+/** A tensor whose name an exporter has dropped. */
+export interface UnnamedWeight {
+  readonly entry: WeightEntry;
+  /** The generated name. Exporters of torch count constants in the order in which the model uses them. */
+  readonly name: string;
+  /** Index of the file: an encoder's precedes a decoder's. */
+  readonly file: number;
+  /** What the graph does with the product of this matrix. Empty: it does not tell. */
+  readonly roles: ReadonlySet<ProjectionRole>;
+}
+
 /** Open files. Their entries can be read until they are closed. */
 export interface Weights {
   readonly tensors: ReadonlyMap<string, WeightEntry>;
@@ -39,7 +53,7 @@ export interface Weights {
   /** Names of tensors that may be missing in the model without an effect. */
   readonly unneeded?: ReadonlySet<string> | undefined;
   /** Tensors whose names the file has lost. */
-  readonly unnamed?: readonly WeightEntry[] | undefined;
+  readonly unnamed?: readonly UnnamedWeight[] | undefined;
   /** A warning text: the types that the engine does not compute with, and their format in memory. */
   readonly converted?: string | undefined;
   /** Texts of warnings about values of the file in whose place the model has others. */

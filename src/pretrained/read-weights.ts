@@ -9,7 +9,7 @@ import type { SafetensorsEntry } from '../io/safetensors.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
 import { packables } from '../models/quantize.js';
 import { type Packing, readPacked } from '../models/read-packed.js';
-import type { WeightEntry, Weights } from '../models/weight-entry.js';
+import type { UnnamedWeight, WeightEntry, Weights } from '../models/weight-entry.js';
 import { type StatePiece, shapeOf } from '../nn/state-names.js';
 import { headOf } from './architectures.js';
 import type { HubOptions } from './hub-options.js';
@@ -152,34 +152,20 @@ function wantedNames(model: PretrainedModel): Set<string> {
   return new Set(names.flatMap(namesOf));
 }
 
-/**
- * Matches weights that have lost their names, by shape. A match counts only if one weight and one missing piece have
- * this shape. Exporters may add dimensions of 1.
- */
+/** Matches weights that have lost their names with the pieces that no name fits. */
 async function unnamedPieces(
   model: PretrainedModel,
   entries: ReadonlyMap<string, WeightEntry>,
-  unnamed: readonly WeightEntry[],
+  unnamed: readonly UnnamedWeight[],
 ): Promise<Map<string, WeightEntry>> {
   if (unnamed.length === 0) return new Map();
-  const { reshaped } = await import('./computed-weight.js');
+  const { matchUnnamed } = await import('./unnamed-weights.js');
   const shared = model.pieceNames();
   const missing = model
     .statePieces()
     .filter(({ name }) => !(shared.get(name) ?? [name]).flatMap(namesOf).some((candidate) => entries.has(candidate)));
-  const found = new Map<string, WeightEntry>();
-  for (const piece of missing) {
-    const shape = shapeOf(piece);
-    const isAlike = (other: readonly number[]) => sameShape(withoutOnes(other), withoutOnes(shape));
-    const pieces = missing.filter((candidate) => isAlike(shapeOf(candidate)));
-    const [entry, ...otherEntries] = unnamed.filter((candidate) => isAlike(candidate.shape));
-    if (entry !== undefined && otherEntries.length === 0 && pieces.length === 1)
-      found.set(piece.name, sameShape(entry.shape, shape) ? entry : reshaped(entry, shape));
-  }
-  return found;
+  return matchUnnamed(missing, unnamed);
 }
-
-const withoutOnes = (shape: readonly number[]) => shape.filter((n) => n !== 1);
 
 /** Returns the other name of the bias of words. */
 const otherBias = (_: string, stem: string, decoder: string | undefined) =>
@@ -249,7 +235,7 @@ function drawMissing(
   if (missing.length === 0) return;
   const body = missing.filter((piece) => !isOfHead(piece));
   if (body.length > 0) {
-    const matrices = unnamed.filter(({ shape }) => shape.filter((n) => n > 1).length === 2).length;
+    const matrices = unnamed.filter(({ entry: { shape } }) => shape.filter((n) => n > 1).length === 2).length;
     const reason =
       matrices === 0
         ? '; its graph may have others that an optimizer has computed from them'

@@ -68,7 +68,12 @@ async function checkFile(file: Uint8Array): Promise<void> {
     const graph = await readOnnx(inMemory(file));
     const { named, unnamed, folded } = await graphWeights(graph, () => inMemory(new Uint8Array(64)));
     const joined = [...folded.attention.values()].flatMap(({ weight, bias }) => [weight ?? [], bias ?? []].flat());
-    for (const weight of [...named.values(), ...unnamed, ...folded.single.values(), ...joined]) {
+    for (const weight of [
+      ...named.values(),
+      ...unnamed.map(({ entry }) => entry),
+      ...folded.single.values(),
+      ...joined,
+    ]) {
       if (weight.size > 1e6) continue; // sizes of matrices in blocks are held against their data when those are read
       const values = await orFormatError(() => weight.data());
       if (values !== undefined) assert.equal(values.length, weight.size);

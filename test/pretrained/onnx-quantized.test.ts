@@ -147,7 +147,7 @@ it('names matrices by biases behind quantized outputs, and by those of fused pro
   expect(named['a.weight']).toEqual([1, 3, 2, 4]);
   expect(named['b.weight']).toEqual([5, 7, 6, 8]);
   expect(Object.keys(named).sort()).toEqual(['a.bias', 'a.weight', 'b.bias', 'b.weight']);
-  expect(unnamed.map(({ shape }) => shape)).toEqual([[2]]);
+  expect(unnamed.map(({ entry }) => entry.shape)).toEqual([[2]]);
 });
 
 const TABLE = 'lm_head.decoder.weight';

@@ -226,7 +226,8 @@ export class DebertaV2 extends EncoderModel {
   }
 
   #distanceNames(attention: string): StateNames {
-    const names = this.settings.flag(FOLDED) ? tableNames(this.settings) : ['pos_key_proj', 'pos_query_proj'];
+    const isFolded = this.settings.flag(FOLDED);
+    const names = isFolded ? ['distance_keys', 'distance_queries'] : ['pos_key_proj', 'pos_query_proj'];
     return {
       'encoder.layers.*.self_attn.position_key': `${attention}.${names[0]}`,
       'encoder.layers.*.self_attn.position_query': `${attention}.${names[1]}`,
@@ -282,17 +283,6 @@ export class Deberta extends DebertaV2 {
  * of distances. No config.json has this setting.
  */
 const FOLDED = 'folded_distances';
-
-/**
- * Names of the tables of keys and of queries. transformers computes the queries first, unless they have a projection of
- * their own.
- */
-function tableNames(config: ModelConfig): string[] {
-  const { contentToPosition, positionToContent } = distanceTerms(config);
-  const isShared = config.flag('share_att_key');
-  const [key, query] = [isShared && positionToContent, !isShared && contentToPosition].map(Number);
-  return [`distance_tables.${key}`, `distance_tables.${query}`];
-}
 
 function distanceTerms(config: ModelConfig) {
   const kinds = config.values.pos_att_type == null ? [] : config.list('pos_att_type');
@@ -416,5 +406,5 @@ export const debertaV2: Family = {
     conv_act: 'tanh',
   },
   complete: completeDeberta,
-  impliedBy: (names) => ({ [FOLDED]: names.some((name) => name.endsWith('.attention.self.distance_tables.0')) }),
+  impliedBy: (names) => ({ [FOLDED]: names.some((name) => /\.attention\.self\.distance_(keys|queries)$/.test(name)) }),
 };

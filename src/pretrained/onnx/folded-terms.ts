@@ -2,7 +2,7 @@
 // reshaped. The operator that reads a constant, and the order of a module's constants, tell which parameter it is.
 
 import type { WeightEntry } from '../../models/weight-entry.js';
-import { transpose, transposedEach } from '../../nn/stored-layout.js';
+import { transpose } from '../../nn/stored-layout.js';
 import { ComputedWeight, reshaped, transposed } from '../computed-weight.js';
 import { rowsOf } from './rows.js';
 
@@ -41,8 +41,6 @@ const RULES: Readonly<Record<string, (terms: readonly WeightEntry[]) => Named>> 
       ['down_proj_bias', down], // gpt-oss'
     ];
   },
-  // DeBERTa's keys and queries of distances. Their graph repeats them for each text.
-  Tile: (terms) => terms.map((term, i) => [`distance_tables.${i}`, headsAsColumns(term)]),
   // LayoutLMv3 gathers rows of its transposed projections.
   Gather: (terms) =>
     ['rel_pos_bias', 'rel_pos_x_bias', 'rel_pos_y_bias'].map((name, i) => [
@@ -102,17 +100,6 @@ function withoutFirst(weight: WeightEntry | undefined): WeightEntry | null {
 function columnsAsRows(weight: WeightEntry | undefined): WeightEntry | null {
   const rows = withoutFirst(weight);
   return rows && transposed(rows);
-}
-
-/** Converts rows of each head, [heads, rows, width], to rows of all heads, [rows, heads · width]. */
-function headsAsColumns(weight: WeightEntry): WeightEntry | null {
-  const [heads = 0, rows = 0, width = 0] = weight.shape;
-  if (weight.shape.length !== 3) return null;
-  const byRow = async () => {
-    const ofHeads = transposedEach((await weight.data()) as Float32Array, [rows, width]);
-    return transpose(ofHeads, [heads * width, rows]);
-  };
-  return new ComputedWeight([rows, heads * width], byRow);
 }
 
 /** Negates each element. */

@@ -4,6 +4,7 @@
 import type { OnnxNode } from '../../io/onnx.js';
 import type { WeightEntry } from '../../models/weight-entry.js';
 import { ComputedWeight, reshaped, transposed } from '../computed-weight.js';
+import { distanceTable, type ModulesView } from './distance-tables.js';
 import { namedTerms, type Term } from './folded-terms.js';
 
 /** Folded constants by the names of their probable parameters, and constants that concatenate several parameters. */
@@ -14,10 +15,9 @@ export interface FoldedWeights {
 }
 
 /** Access to the values of a graph, and to the nodes that read them. */
-interface GraphView {
+interface GraphView extends ModulesView {
   /** Returns the value of an input whose name was generated; null for other inputs. */
   constant(input: string): WeightEntry | null;
-  consumers(output: string): readonly OnnxNode[];
 }
 
 /** Returns the path of the module that a node computes, from the node's name; null if the name has none. */
@@ -52,11 +52,14 @@ class FoldedFinder implements FoldedWeights {
 
   constructor(private readonly view: GraphView) {}
 
-  add({ name, op, inputs, outputs }: OnnxNode): void {
+  add(node: OnnxNode): void {
+    const { name, op, inputs, outputs } = node;
     const [output = ''] = outputs;
     const constants = inputs.map((input) => this.view.constant(input));
     const path = modulePath(name);
-    if (op === 'Attention') this.#addAttention(output, constants[1], constants[2]);
+    const table = distanceTable(node, constants[0] ?? null, this.view);
+    if (table !== null) this.single.set(table.name, table.weight);
+    else if (op === 'Attention') this.#addAttention(output, constants[1], constants[2]);
     else if (op === 'MultiHeadAttention') this.#addAttention(output, null, constants[3]);
     else if (op === 'RelativePositionBias') this.#addPositions(output, constants[0]);
     else if (op === 'Exp' && path === null) this.#addLogitScale(output, constants[0]);

@@ -5,9 +5,10 @@
 import type { ByteSource } from '../../io/byte-source.js';
 import { type OnnxGraph, type OnnxNode, type OnnxTensor, tensorBytes } from '../../io/onnx.js';
 import { SafetensorsEntry } from '../../io/safetensors.js';
-import type { WeightEntry } from '../../models/weight-entry.js';
+import type { UnnamedWeight, WeightEntry } from '../../models/weight-entry.js';
 import { transposed as computedTranspose } from '../computed-weight.js';
 import { EMBEDDINGS, OUTPUT } from '../own-output.js';
+import { attentionRoles } from './attention-role.js';
 import { BLOCK_TABLE, type BlockTensors, type BlockWeight, blockMatrix, blockTable } from './block-nodes.js';
 import { isBuilderName } from './builder-names.js';
 import { type FoldedWeights, foldedWeights, modulePath } from './folded.js';
@@ -29,7 +30,7 @@ export interface HeadCounts {
 /** Weights of a graph: those with names, and folded ones. */
 export interface GraphWeights {
   readonly named: ReadonlyMap<string, WeightEntry>;
-  readonly unnamed: readonly WeightEntry[];
+  readonly unnamed: readonly Omit<UnnamedWeight, 'file'>[];
   /** The token table, if the file gives it the name of an output that has a matrix of its own. */
   readonly table: WeightEntry | null;
   /** The matrix of the output, if the file has no name for it. */
@@ -87,6 +88,7 @@ class WeightFinder {
   /** Integers that a Cast widens to floats, by the names of the floats. */
   readonly #integers = new Map<string, OnnxTensor>();
   readonly #consumers = new Map<string, OnnxNode[]>();
+  readonly #producers = new Map<string, OnnxNode>();
   readonly #named = new Map<string, WeightEntry>();
   /** Names of weights in `#named` that are stored as floats. */
   readonly #floats = new Set<string>();
@@ -107,6 +109,8 @@ class WeightFinder {
   #output: WeightEntry | null = null;
   /** The node of the output's product, and the name of its matrix. */
   #outputNode: { readonly node: OnnxNode; readonly name: string | null } | null = null;
+  /** Products of unknown modules by the names of their matrices. */
+  readonly #unknown = new Map<string, { readonly node: OnnxNode; readonly weight: WeightEntry; value: WeightEntry }>();
   readonly #heads = new Map<string, HeadCounts>();
   readonly #isBuilt: boolean;
   /** The tensors, for nodes that read blocks. */
@@ -134,7 +138,7 @@ class WeightFinder {
     for (const tensor of this.graph.tensors.values()) await this.#recordMiddleZeros(tensor);
     for (const tensor of this.graph.tensors.values()) this.#addTensor(tensor);
     for (const node of this.graph.nodes) {
-      for (const input of node.inputs) this.#consumers.set(input, [...(this.#consumers.get(input) ?? []), node]);
+      this.#connect(node);
       this.#addResult(node);
     }
     const blockTables = this.graph.nodes.filter(({ op }) => op === BLOCK_TABLE);
@@ -147,11 +151,12 @@ class WeightFinder {
     const folded = foldedWeights(this.graph.nodes, {
       constant: (input) => this.#constant(input),
       consumers: (output) => this.#consumers.get(output) ?? [],
+      producer: (output) => this.#producers.get(output),
+      moduleOf: (node) => this.#moduleOf(node),
     });
-    const unnamed = [...new Set(this.#values.values())].filter((weight) => weight.size > 1 && !this.#used.has(weight));
     return {
       named: this.#named,
-      unnamed,
+      unnamed: [...this.#unnamed()],
       table: this.#table,
       output: this.#output,
       folded,
@@ -159,6 +164,28 @@ class WeightFinder {
       heads: this.#heads,
       notes: await otherValues(this.graph, this.#dequantizers, this.#roundedFloats, (tensor) => this.#elements(tensor)),
     };
+  }
+
+  #connect(node: OnnxNode): void {
+    for (const input of node.inputs) this.#consumers.set(input, [...(this.#consumers.get(input) ?? []), node]);
+    for (const output of node.outputs) this.#producers.set(output, node);
+  }
+
+  /** Weights without a name. Matrices of products are [out, in]. */
+  *#unnamed(): Generator<Omit<UnnamedWeight, 'file'>> {
+    const seen = new Set(this.#used);
+    const isStored = (input: string) => this.#matrixOf(input) !== undefined;
+    const view = { consumers: (output: string) => this.#consumers.get(output) ?? [], isStored };
+    for (const [name, { node, weight, value }] of this.#unknown)
+      if (!seen.has(value)) {
+        seen.add(value);
+        yield { name, entry: weight, roles: attentionRoles(node, view) };
+      }
+    for (const [name, entry] of this.#values)
+      if (entry.size > 1 && !seen.has(entry)) {
+        seen.add(entry);
+        yield { name, entry, roles: new Set() };
+      }
   }
 
   /** Records tensors whose zero points are all the middle of their integers: 0 of int8, 128 of uint8. */
@@ -337,7 +364,11 @@ class WeightFinder {
 
   /** Names the matrix [out, in] of a product of an unknown module, if it is that of the output. */
   #addOutput(node: OnnxNode, weight: WeightEntry, value: WeightEntry): void {
-    if (this.#outputNode?.node !== node) return;
+    if (this.#outputNode?.node !== node) {
+      const input = node.inputs[1]?.replace(OF_QUANTIZER, '') ?? '';
+      if (isGeneratedName(input) && !this.#unknown.has(input)) this.#unknown.set(input, { node, weight, value });
+      return;
+    }
     const { name } = this.#outputNode;
     if (name === null) this.#output = weight;
     else this.#name(name, weight, value);

@@ -25,7 +25,7 @@ export async function openOnnx(source: ModelSource, names: readonly string[], fa
     const graphs: GraphWeights[] = [];
     for (const name of names) graphs.push(await openGraph(source, name, open));
     const tensors = new Map(graphs.toReversed().flatMap((graph) => [...graph.named, ...withStandardNames(graph)]));
-    const unnamed = graphs.flatMap((graph) => graph.unnamed);
+    const unnamed = graphs.flatMap((graph, file) => graph.unnamed.map((weight) => ({ ...weight, file })));
     const named = (wanted: ReadonlySet<string>) => namedFor(graphs, wanted, family);
     const notes = graphs.flatMap((graph, i) => graph.notes.map((note) => `${names[i]}: ${note}`));
     const foldedNames = graphs.flatMap(({ folded }) => [...folded.single.keys()]);
