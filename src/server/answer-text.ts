@@ -19,8 +19,9 @@ export function textAfter(
   return new AnswerStream(tokenizer, skipSpecial, before);
 }
 
-/** A token with its log-probability, in the form of OpenAI's chats. */
+/** A token with its log-probability, in the form of OpenAI's chats, and its id, as llama.cpp's server tells it. */
 export interface TokenLogprob {
+  readonly id: number;
   readonly token: string;
   readonly logprob: number;
   readonly bytes: number[] | null;
@@ -43,7 +44,7 @@ export function logprobsOf(
   const tokenLogprob = (id: number, logprob: number): TokenLogprob => {
     const text = tokenText(tokenizer, before, id);
     const bytes = text.includes(INCOMPLETE) ? null : [...encoder.encode(text)];
-    return { token: text, logprob: Math.max(logprob, MIN_LOGPROB), bytes };
+    return { id, token: text, logprob: Math.max(logprob, MIN_LOGPROB), bytes };
   };
   return {
     ...tokenLogprob(token, logProbability),

@@ -16,7 +16,7 @@ export interface FieldNames {
 
 export interface Dialect {
   readonly fields: FieldNames;
-  readonly mediaType: 'text/event-stream' | 'application/x-ndjson';
+  readonly mediaType: 'text/event-stream' | 'application/x-ndjson' | 'application/stream+json';
   /** Returns the text of an object in a stream. */
   frame(value: object): string;
   /** The text that ends a stream. */
@@ -91,10 +91,12 @@ export const ANTHROPIC: Dialect = {
   errorEvent: anthropicError,
 };
 
+const lineFrame = (value: object) => `${JSON.stringify(value)}\n`;
+
 export const OLLAMA: Dialect = {
   fields: { input: 'messages', format: 'format', maxTokens: ['options.num_predict'] },
   mediaType: 'application/x-ndjson',
-  frame: (value) => `${JSON.stringify(value)}\n`,
+  frame: lineFrame,
   lastFrame: '',
   errorName: 'OllamaError',
   errorSchema: shape({ error: text }),
@@ -108,4 +110,27 @@ export const COHERE: Dialect = {
   errorName: 'CohereError',
   errorSchema: { allOf: [error, shape({ message: text })] },
   errorBody: ({ body, message }) => ({ message, ...body }),
+};
+
+/** Chats of Cohere's version 2. */
+export const COHERE_CHAT: Dialect = {
+  ...COHERE,
+  fields: { input: 'messages', format: 'response_format', maxTokens: ['max_tokens'] },
+  frame: namedFrame,
+  errorEvent: ({ message }) => ({ type: 'message-end', delta: { finish_reason: 'ERROR', error: message } }),
+};
+
+/** Chats of Cohere's version 1. */
+export const COHERE_FORMER_CHAT: Dialect = {
+  ...COHERE,
+  fields: { input: 'message', format: 'response_format', maxTokens: ['max_tokens'] },
+  mediaType: 'application/stream+json',
+  frame: lineFrame,
+  lastFrame: '',
+  errorEvent: ({ message }) => ({
+    is_finished: true,
+    event_type: 'stream-end',
+    finish_reason: 'ERROR',
+    error: message,
+  }),
 };

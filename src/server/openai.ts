@@ -9,7 +9,9 @@ import type { LoadedModel } from '../pretrained/index.js';
 import { PromptImages } from '../tasks/prompt-images.js';
 import { anthropicMessages, countMessageTokens } from './anthropic-messages.js';
 import { chatCompletions, hasTemplate } from './chat-completions.js';
-import { cohereEmbed } from './cohere-embed.js';
+import { cohereChat } from './cohere/chat.js';
+import { cohereEmbed } from './cohere/embed.js';
+import { cohereFormerChat } from './cohere/former-chat.js';
 import { completions } from './completions.js';
 import type { Dialect } from './dialect.js';
 import { embeddings } from './embeddings.js';
@@ -205,6 +207,8 @@ function endpointsOf(models: ModelPool, isClosing: () => boolean): Endpoint[] {
     countMessageTokens(chats),
     rerank(models, '1'),
     rerank(models, '2'),
+    cohereChat(chats),
+    cohereFormerChat(chats),
     ...cohereEmbed(models),
     ...ollama(models, chats),
     transcriptions(models),

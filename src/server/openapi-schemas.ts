@@ -31,7 +31,7 @@ export const model = shape({
   created_at: text,
 });
 
-const tokenLogprob = { token: text, logprob: { type: 'number' }, bytes: nullable(listOf(count)) };
+const tokenLogprob = { id: count, token: text, logprob: { type: 'number' }, bytes: nullable(listOf(count)) };
 
 const chatLogprobs = shape({
   content: listOf(shape({ ...tokenLogprob, top_logprobs: listOf(shape(tokenLogprob)) })),

@@ -1,11 +1,11 @@
 // Embeddings by Cohere's API.
 
 import { randomUUID } from 'node:crypto';
-import { COHERE } from './dialect.js';
-import { base64, embedTexts, isEmbedder } from './embeddings.js';
-import { type Endpoint, endpoint } from './endpoint.js';
-import type { ModelPool } from './model-pool.js';
-import { constant, count, listOf, shape, text } from './openapi-schemas.js';
+import { COHERE } from '../dialect.js';
+import { base64, embedTexts, isEmbedder } from '../embeddings.js';
+import { type Endpoint, endpoint } from '../endpoint.js';
+import type { ModelPool } from '../model-pool.js';
+import { constant, count, listOf, shape, text } from '../openapi-schemas.js';
 import {
   array,
   integer,
@@ -17,7 +17,7 @@ import {
   type Schema,
   string,
   withJson,
-} from './schema.js';
+} from '../schema.js';
 
 /** The maximum number of texts of a request, as at Cohere. */
 const MAX_TEXTS = 96;
