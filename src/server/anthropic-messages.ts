@@ -83,7 +83,13 @@ const block = tagged(
   object({
     type: oneOf(['tool_result']),
     tool_use_id: string(CALL_ID),
-    content: optional(texts),
+    content: optional(
+      anyOf(
+        `text, or an array of at most ${MAX_PARTS} text and image blocks`,
+        string(),
+        array(tagged('type', textBlock, imageBlock), { max: MAX_PARTS }),
+      ),
+    ),
     is_error: optional(boolean()),
     ...marks,
   }),
@@ -319,8 +325,8 @@ function choiceOf(choice: MessagesRequest['tool_choice']): ConversationRequest['
   return choice.type === 'any' ? 'required' : choice.type;
 }
 
-const joined = (content: Read<typeof texts>) =>
-  typeof content === 'string' ? content : content.map((part) => part.text).join('');
+const joined = (content: string | readonly (Read<typeof textBlock> | Read<typeof imageBlock>)[]) =>
+  typeof content === 'string' ? content : content.map((part) => (part.type === 'text' ? part.text : '')).join('');
 
 type Blocks = Exclude<MessagesRequest['messages'][number]['content'], string>;
 
@@ -379,11 +385,16 @@ function checkToolResults(messages: MessagesRequest['messages']): void {
 
 /**
  * Converts a message. OpenAI has separate messages for the results of tools; they come before the text of the same
- * message.
+ * message. Images of results come before that text.
  */
 function messagesOf({ role, content }: MessagesRequest['messages'][number]): object[] {
   if (typeof content === 'string') return [{ role, content }];
-  const messageContent = messageOfRole(role, content);
+  const shown = content.flatMap((part) =>
+    part.type === 'tool_result' && Array.isArray(part.content)
+      ? part.content.filter(({ type }) => type === 'image')
+      : [],
+  );
+  const messageContent = messageOfRole(role, [...shown, ...content]);
   const reasoning = content.map((part) => (part.type === 'thinking' ? part.thinking : '')).join('');
   const calls = content.flatMap((part) =>
     part.type === 'tool_use'

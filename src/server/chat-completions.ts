@@ -175,8 +175,9 @@ export async function promptTokens(call: Call<ChatRequest>, textModel: ServedTex
   }
 }
 
-function imagesOf({ body, fields, signal }: Call<ChatRequest>, { served: { model, imageHosts } }: ServedTextModel) {
-  const written = withVerbosity(templateMessages(body.messages, fields), body.verbosity);
+async function imagesOf({ body, fields, signal }: Call<ChatRequest>, { tokenizer, served }: ServedTextModel) {
+  const { model, imageHosts } = served;
+  const written = await withVerbosity(templateMessages(body.messages, fields), tokenizer, body.verbosity);
   return readImages(model, written, imageHosts, signal, fields);
 }
 

@@ -81,6 +81,46 @@ describe('images of messages', () => {
     return { status: response.status, json: (await response.json()) as Record<string, never> };
   };
 
+  it('reads images of Ollama, and those in results of tools', async () => {
+    const data = png.toString('base64');
+    const wanted = (await ask(`data:image/png;base64,${data}`)).choices![0]!.message.content;
+    const options = { num_predict: 6, temperature: 0 };
+    const chat = await fetch(`${server.url}/api/chat`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        model: 'eyes',
+        messages: [{ role: 'user', content: 'w7', images: [data] }],
+        options,
+        stream: false,
+      }),
+    });
+    expect(((await chat.json()) as { message: { content: string } }).message.content).toBe(wanted);
+    const generated = await fetch(`${server.url}/api/generate`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'eyes', prompt: 'w7', images: [data], options, stream: false }),
+    });
+    expect(((await generated.json()) as { response: string }).response).toBe(wanted);
+    const image = { type: 'image', source: { type: 'base64', media_type: 'image/png', data } };
+    const tokens = async (result: object[], text: object[]) => {
+      const messages = [
+        { role: 'user', content: 'w7' },
+        { role: 'assistant', content: [{ type: 'tool_use', id: 'a', name: 'look', input: {} }] },
+        { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'a', content: result }, ...text] },
+      ];
+      const response = await fetch(`${server.url}/v1/messages/count_tokens`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model: 'eyes', messages }),
+      });
+      return ((await response.json()) as { input_tokens?: number }).input_tokens;
+    };
+    const text = { type: 'text', text: 'w8' };
+    expect(await tokens([image], [text])).toBe(await tokens([], [image, text]));
+    expect(await tokens([image], [text])).toBeGreaterThan((await tokens([], [text])) as number);
+  });
+
   it("gives the same answers in Anthropic's and the Responses API", async () => {
     const data = png.toString('base64');
     const wanted = (await ask(`data:image/png;base64,${data}`)).choices?.[0]?.message.content;

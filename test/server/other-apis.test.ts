@@ -269,6 +269,28 @@ describe("OpenAI's Responses API", () => {
     expect((await chat('low')).choices).toEqual((await chat(null, 'Answer concisely.')).choices);
   });
 
+  it('says a verbosity to a model whose template has no system message', async () => {
+    const { tokenizer } = models.stories;
+    const template = tokenizer.chatTemplate;
+    const check = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}";
+    const tokens = async (input: string, verbosity: 'low' | 'medium' = 'medium') =>
+      (await client().responses.inputTokens.count({ model: 'stories', input, text: { verbosity } })).input_tokens;
+    try {
+      for (const other of [
+        `${check}${TEMPLATE}`,
+        TEMPLATE.replace('{{ m.role', "{% if m.role != 'system' %}{{ m.role").replace(
+          "{{ '\\n' }}",
+          "{{ '\\n' }}{% endif %}",
+        ),
+      ]) {
+        tokenizer.chatTemplate = other;
+        expect(await tokens(prompt, 'low')).toBe(await tokens(`Answer concisely.\n\n${prompt}`));
+      }
+    } finally {
+      tokenizer.chatTemplate = template;
+    }
+  });
+
   it('names the kind of a tool that it does not have', async () => {
     const custom = { type: 'custom', name: 'shell' } as const;
     const kind = /^400 'tools\[0\]\.type' is "custom", expected function$/;
@@ -493,7 +515,7 @@ describe("Ollama's API", () => {
     const notFound = { type: 'error', error: { type: 'not_found_error' } };
     expect(await bodyOf('/v1/messages/batches', 'POST')).toMatchObject(notFound);
     expect(await bodyOf('/v2/rerank', 'GET')).toMatchObject({ message: 'Not allowed: GET /v2/rerank' });
-    expect(await bodyOf('/v2/chat', 'POST')).toMatchObject({ message: 'Unknown request URL: POST /v2/chat' });
+    expect(await bodyOf('/v2/classify', 'POST')).toMatchObject({ message: 'Unknown request URL: POST /v2/classify' });
     for (const path of ['/v1/files', '/nothing'])
       expect(await bodyOf(path, 'POST')).toEqual({ error: expect.objectContaining({ code: 'unknown_url' }) });
   });

@@ -5,7 +5,6 @@ import {
   anyObject,
   array,
   boolean,
-  integer,
   object,
   oneOf,
   optional,

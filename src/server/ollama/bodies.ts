@@ -86,7 +86,8 @@ export const shared = {
     ),
   ),
 };
-const images = optional(array(string(), { max: 0 }));
+/** Images as base64, as Ollama's clients send them. */
+const images = optional(array(string({ minLength: 1 }), { max: 256 }));
 
 const call = object({
   id: optional(string({ maxLength: 256 })),

@@ -45,7 +45,8 @@ function messagesOf(messages: ChatBody['messages']): object[] {
   const open: { id: string; name: string }[] = [];
   const answered = (tool: string | undefined) =>
     (open.find(({ name }) => name === tool) ?? open[0])?.id ?? `call${count++}`;
-  return messages.map(({ role, content = '', thinking, tool_calls: calls = [], tool_name, tool_call_id }) => {
+  return messages.flatMap((message) => {
+    const { role, content = '', images = [], thinking, tool_calls: calls = [], tool_name, tool_call_id } = message;
     const tool_calls = calls.map(({ id = `call${count++}`, function: { name, arguments: args } }) => {
       open.push({ id, name });
       return { id, type: 'function', function: { name, arguments: JSON.stringify(args) } };
@@ -53,14 +54,17 @@ function messagesOf(messages: ChatBody['messages']): object[] {
     const result = role === 'tool' ? (tool_call_id ?? answered(tool_name)) : undefined;
     const index = open.findIndex(({ id }) => id === result);
     if (index >= 0) open.splice(index, 1);
-    return {
+    const parts = images.map((url) => ({ type: 'image_url', image_url: { url } }));
+    const isUser = role === 'user';
+    const converted = {
       role,
-      content,
+      content: isUser && parts.length > 0 ? [...parts, { type: 'text', text: content }] : content,
       ...(thinking === undefined ? {} : { reasoning_content: thinking }),
       ...(tool_name === undefined ? {} : { name: tool_name }),
       ...(result === undefined ? {} : { tool_call_id: result }),
       ...(tool_calls.length === 0 ? {} : { tool_calls }),
     };
+    return isUser || parts.length === 0 ? [converted] : [converted, { role: 'user', content: parts }];
   });
 }
 

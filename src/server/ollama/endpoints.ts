@@ -56,13 +56,13 @@ function generateEndpoint(chats: Schema<string>): Endpoint {
     body: generateBody(chats),
     response: shape({ model: text, response: text, done: { const: true } }),
     handle(call) {
-      const { prompt = '', system } = call.body;
+      const { prompt = '', system, images } = call.body;
       const wrap = ({ content, thinking }: Fields) => {
         return { response: content, ...(thinking === undefined ? {} : { thinking }) };
       };
       if (prompt === '') return loadOnly(call, call.body, wrap);
       const first = system === undefined ? [] : [{ role: 'system' as const, content: system }];
-      const messages = [...first, { role: 'user' as const, content: prompt }] as ChatBody['messages'];
+      const messages = [...first, { role: 'user' as const, content: prompt, images }] as ChatBody['messages'];
       const request = requestOf({ ...call.body, messages, tools: undefined });
       return answer(call, call.body, request, wrap);
     },
