@@ -28,7 +28,7 @@ export interface StoredBlocks {
   read(buffer: Uint8Array, from: number): Promise<void>;
 }
 
-/** What an attention reads from a projection. */
+/** The role of a projection in an attention. */
 export type ProjectionRole = 'query' | 'key' | 'value';
 
 /** A tensor whose name an exporter has dropped. */
@@ -38,7 +38,7 @@ export interface UnnamedWeight {
   readonly name: string;
   /** Index of the file: an encoder's precedes a decoder's. */
   readonly file: number;
-  /** What the graph does with the product of this matrix. Empty: it does not tell. */
+  /** Roles of this matrix, as its product is used. Empty: the graph does not tell. */
   readonly roles: ReadonlySet<ProjectionRole>;
 }
 
