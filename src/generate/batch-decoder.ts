@@ -490,10 +490,7 @@ export function endBatch(model: Generative, decoder: BatchDecoder): void {
   if (decoders.idle.length > MAX_IDLE) decoders.idle.shift()?.dispose();
 }
 
-/**
- * Rounds up to few different lengths, so that an idle decoder often has the wanted one: to a power of two, at least 16.
- * The memory of long sequences matters more: beyond 256, it rounds up by at most a quarter.
- */
+/** Rounds up to few lengths, so that idle decoders fit: to a power of two, or beyond 256 by at most a quarter. */
 function roundUp(length: number): number {
   const power = Math.max(16, 2 ** Math.ceil(Math.log2(length)));
   const step = power <= 256 ? power : power / 8;
