@@ -100,7 +100,7 @@ export default defineConfig({
     reporters: ['default', './test/reporter.ts'],
     maxWorkers: '100%',
     setupFiles: 'test/set-up.ts',
-    testTimeout: 60_000,
+    testTimeout: 180_000, // only stops tests that hang: machines can be slow or busy
     hookTimeout: 180_000, // hooks build pages and packages
     server: { deps: { external: [/\/build\//] } }, // bundles are loaded unchanged
     // Files of one project share a process, which imports src/ once. They leave no changed globals or environment behind.

@@ -123,7 +123,7 @@ function update(page: string, programs: readonly ApiExample[], outcomes: readonl
 }
 
 describe('examples', () => {
-  it('exist for every export', { timeout: 120_000 }, () => {
+  it('exist for every export', () => {
     const all = exportsBySubpath();
     const shown = new Set(
       all.filter(({ subpath, name }) => exampleOf(examples, subpath, name)).map(({ symbol }) => symbol),

@@ -36,7 +36,7 @@ describeWith(['WebAssembly', 'Firefox'], 'a page in Firefox', { timeout: 60_000,
   beforeAll(async () => {
     await pagePackage();
     browser = await puppeteer.launch({ browser: 'firefox', executablePath: firefox as string, headless: true });
-  }, 120_000);
+  });
   afterAll(() => browser?.close());
 
   /** Results of `compute` in a page of `site` with the package from `cdn`. */

@@ -135,8 +135,9 @@ describe('in Node', () => {
 });
 
 describeWith(['WebAssembly', 'Chromium'], 'in Chromium', () => {
+  beforeAll(pagePackage);
+
   it('loads a model by a URL relative to the page, with the same errors', async () => {
-    await pagePackage();
     const browser = await playwright.launch(chromium);
     try {
       const page = await browser.newPage();

@@ -95,7 +95,7 @@ describeWith(['Redis'], 'bulk inference', () => {
   };
 
   // BullMQ finds the jobs of a killed worker after 30 seconds, and each new worker loads the package.
-  it('does each job once, even if workers are killed and Redis restarts', { timeout: 180_000 }, async () => {
+  it('does each job once, even if workers are killed and Redis restarts', async () => {
     const queue = 'killed';
     expect(await submit(words, { redis, queue })).toBe(words.length);
     expect(await submit(words, { redis, queue })).toBe(words.length); // adds nothing

@@ -153,7 +153,7 @@ describe('simdformer chat', () => {
       device.dispose();
     });
 
-    it.runIf(platform() === 'linux')('is one of its own, whose lines are edited', { timeout: 120_000 }, async () => {
+    it.runIf(platform() === 'linux')('is one of its own, whose lines are edited', async () => {
       const saved = folder.at('terminal.json');
       // An answer may have ended by itself when Ctrl-C comes, which then tells how to leave.
       const over = '\\(stopped\\)|leaves\\)';

@@ -31,7 +31,7 @@ describe('GGUF files on the command line', () => {
     expect(larger.stderr).toMatch(/would have 1\.\d MB as int8, more than the \d\.\d MB of .*add --allow-larger/);
     expect(existsSync(packed)).toBe(false);
     expect(readdirSync(folder).filter((name) => name.includes('unfinished'))).toEqual([]);
-  }, 180_000);
+  });
 
   it('are run and timed, and become folders of packed weights', async () => {
     const given = fileURLToPath(new URL('../data/gguf/llama.Q4_K_M.gguf', import.meta.url));
@@ -60,5 +60,5 @@ describe('GGUF files on the command line', () => {
     expect(read).toBeGreaterThan(0);
     expect(written ?? 1).toBeGreaterThan(0); // null if noise made 32 tokens seem faster than one
     expect(bytes).toBeLessThan(1_100_000);
-  }, 180_000);
+  });
 });

@@ -47,7 +47,7 @@ beforeAll(async () => {
     folder.at('m'),
     '--json',
   ]);
-}, 180_000);
+});
 afterAll(() => folder.remove());
 
 describe('train translation', () => {

@@ -22,7 +22,7 @@ describe('examples/detection', () => {
     }
   });
 
-  it('lowers the loss', { timeout: 120_000 }, async () => {
+  it('lowers the loss', async () => {
     const losses: number[] = [];
     const onStep = ({ loss }: { loss: number }) => losses.push(loss);
     const model = await detection.learn(device, KINDS, { steps: 24, batchSize: 4, onStep });
@@ -32,7 +32,7 @@ describe('examples/detection', () => {
     model.dispose();
   });
 
-  it('lowers the loss of an adapter, and leaves the model as it is', { timeout: 120_000 }, async () => {
+  it('lowers the loss of an adapter, and leaves the model as it is', async () => {
     const model = await detection.learn(device, OTHER_KINDS, { steps: 8, batchSize: 4 });
     const before = await detection.find(model, detection.testDrawings(1));
     const losses: number[] = [];
@@ -49,7 +49,7 @@ describe('examples/detection', () => {
 const speaks = spawnSync('espeak-ng', ['--version']).status === 0;
 
 describe.skipIf(!speaks)('examples/speech', () => {
-  it('lowers the loss', { timeout: 120_000 }, async () => {
+  it('lowers the loss', async () => {
     const utterances = spokenDigits(12, 1);
     const losses: number[] = [];
     const onStep = ({ loss }: { loss: number }) => losses.push(loss);
@@ -59,7 +59,7 @@ describe.skipIf(!speaks)('examples/speech', () => {
     model.dispose();
   });
 
-  it('lowers the loss of an adapter, and leaves the model as it is', { timeout: 120_000 }, async () => {
+  it('lowers the loss of an adapter, and leaves the model as it is', async () => {
     const [german, english] = [spokenDigits(8, 1, 'german'), spokenDigits(8, 2)];
     const model = await speech.learn(device, german, { steps: 12, batchSize: 4 });
     const before = await speech.read(model, english.slice(0, 2));

@@ -18,7 +18,7 @@ describe('examples/vision', () => {
     }
   });
 
-  it('reads most digits after a short training, and draws its attention', { timeout: 180_000 }, async () => {
+  it('reads most digits after a short training, and draws its attention', async () => {
     const { train, test } = readDigits();
     using device = await createDevice({ threads: 1 });
     using model = await learn(device, train, { epochs: 3 });

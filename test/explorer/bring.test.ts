@@ -7,7 +7,7 @@ import { Explorer, type ExplorerPage } from './explorer.js';
 const special = { pad: '<pad>', bos: '<s>', eos: '</s>' };
 const letters = CharTokenizer.train('abcxyzßé', { special });
 
-describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a model that is brought', { timeout: 120_000 }, () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a model that is brought', () => {
   let explorer: Explorer;
   let brought: ExplorerPage;
   let device: Device;

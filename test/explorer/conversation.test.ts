@@ -8,7 +8,7 @@ import { imageTextFiles, imageTextModel, type KindName } from '../tasks/image-te
 import { expectNear, takePicture } from './explorer.js';
 import { openGuestPage, payload } from './guest-page.js';
 
-describeWith(['WebAssembly', 'Chromium'], 'conversations about pictures', { timeout: 25_000 }, () => {
+describeWith(['WebAssembly', 'Chromium'], 'conversations about pictures', () => {
   const guest = openGuestPage();
 
   const bring = async (name: KindName) => {

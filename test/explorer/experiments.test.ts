@@ -17,12 +17,12 @@ const stories = testData('checkpoints/tinystories-656k').path;
 
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
-describeWith(['WebAssembly', 'Chromium'], 'experiments of the explorer', { timeout: 120_000 }, () => {
+describeWith(['WebAssembly', 'Chromium'], 'experiments of the explorer', () => {
   const guest = openGuestPage();
   let model: LoadedModel;
   beforeAll(async () => {
     model = await load(stories);
-  }, 120_000);
+  });
 
   const load = guest.load.bind(guest);
   const idsOf = (text: string) => model.tokenizer!.encode(text, { addSpecial: true });

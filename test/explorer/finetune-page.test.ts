@@ -22,13 +22,13 @@ describeWith(['WebAssembly', 'Chromium'], 'a page that teaches', () => {
     await build({ configFile: 'examples/finetune/vite.config.ts', build: { outDir }, logLevel: 'error' });
     server = await serveExplorer(`${outDir}/`);
     browser = await playwright.launch(chromium);
-  }, 120_000);
+  });
   afterAll(async () => {
     await browser?.close();
     server?.close();
   });
 
-  it('trains, answers, and downloads its adapter', { timeout: 180_000 }, async () => {
+  it('trains, answers, and downloads its adapter', async () => {
     const page = await browser.newPage({ viewport: { width: 360, height: 740 } });
     const trouble: string[] = [];
     page.on('pageerror', (error) => trouble.push(String(error)));

@@ -6,7 +6,7 @@ import { describeWith, firefox } from '../equipment.js';
 import { modelInNode, serveExplorer } from './explorer.js';
 
 /** test/backend/built.test.ts says so if not. */
-describeWith(['WebAssembly', 'Firefox'], 'the explorer in Firefox', { timeout: 120_000 }, () => {
+describeWith(['WebAssembly', 'Firefox'], 'the explorer in Firefox', () => {
   let browser: Browser;
   let server: StaticServer;
   let page: Page;
@@ -18,7 +18,7 @@ describeWith(['WebAssembly', 'Firefox'], 'the explorer in Firefox', { timeout: 1
     page = await browser.newPage();
     page.on('pageerror', (error) => trouble.push(String(error)));
     await page.goto(`${server.origin}/some/path/index.html`);
-  }, 120_000);
+  });
   afterAll(async () => {
     await browser?.close();
     server?.close();

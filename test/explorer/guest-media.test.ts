@@ -15,7 +15,7 @@ import { filesOf, GuestPage, openGuestPage, payload, wavOf } from './guest-page.
 
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
-describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds', { timeout: 120_000 }, () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds', () => {
   const guest = openGuestPage();
 
   const load = guest.load.bind(guest);

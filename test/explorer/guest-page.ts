@@ -124,7 +124,7 @@ class OpenedPage extends GuestPage {
       this.explorer = await Explorer.start();
       this.brought = await this.explorer.open('bring');
       this.device = await createDevice({ threads: 2 });
-    }, 120_000);
+    });
     afterAll(() => this.explorer?.close());
   }
 

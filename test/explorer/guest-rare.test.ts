@@ -40,11 +40,11 @@ const parakeetSettings = {
   win_length: 400,
 };
 
-describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { timeout: 120_000 }, () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', () => {
   const guest = openGuestPage();
   beforeAll(async () => {
     await guest.page.addScriptTag({ path: axe });
-  }, 120_000);
+  });
 
   const load = async <T>(folder: string) =>
     (await loadModel(guest.device, folder, { onWarning: () => {} })) as unknown as T;

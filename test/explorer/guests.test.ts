@@ -44,7 +44,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
   const rowOf = ({ data, shape }: { data: Float32Array; shape: readonly number[] }, row: number) =>
     data.slice(row * shape[1]!, (row + 1) * shape[1]!);
 
-  it('shows the next tokens and every head of a Llama', { timeout: 120_000 }, async () => {
+  it('shows the next tokens and every head of a Llama', async () => {
     const folder = testData('checkpoints/tinystories-656k').path;
     const model = await loadModel(guest.device, folder);
     await bring(await filesOf(folder));
@@ -67,7 +67,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     model.dispose();
   });
 
-  it('shows a GGUF file', { timeout: 60_000 }, async () => {
+  it('shows a GGUF file', async () => {
     const path = `${testData('checkpoints/tinystories-656k').path}/tinystories-656k-Q8_0.gguf`;
     const model = await loadModel(guest.device, path);
     await bring([payload('tiny.gguf', await readFile(path))]);
@@ -80,7 +80,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     model.dispose();
   });
 
-  it('shows the masked tokens of an ALBERT', { timeout: 60_000 }, async () => {
+  it('shows the masked tokens of an ALBERT', async () => {
     const folder = testData('checkpoints/rxnmapper-albert').path;
     const model = await loadModel(guest.device, folder);
     await bring(await filesOf(folder));
@@ -105,7 +105,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     'bert-qa',
     't5',
     'mpnet',
-  ])('shows %s by numbers, because it has no tokenizer', { timeout: 60_000 }, async (name) => {
+  ])('shows %s by numbers, because it has no tokenizer', async (name) => {
     const folder = testData(`families/${name}`).path;
     const model = await loadModel(guest.device, folder, { onWarning: () => {} });
     await bring(await filesOf(folder));
@@ -157,7 +157,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     ['two GGUF files', async () => ['a', 'b'].map((name) => payload(`${name}.gguf`, 'GGUF')), /2 GGUF files/],
     ['a GGUF file that is none', async () => [payload('a.gguf', 'no')], /a\.gguf|GGUF/],
     ['a recording, but no Whisper', async () => [payload('a.wav', 'RIFF')], /bring a Whisper first/],
-  ])('reports %s, and keeps the previous model', { timeout: 60_000 }, async (_, files, complaint) => {
+  ])('reports %s, and keeps the previous model', async (_, files, complaint) => {
     await give(await files());
     await news(complaint);
     expect(await guest.brought.say('cab')).toMatch(/^[A-Z ]+$/);
@@ -170,7 +170,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     );
   }
 
-  it('reports which files a Whisper lacks for listening', { timeout: 60_000 }, async () => {
+  it('reports which files a Whisper lacks for listening', async () => {
     await bring(await filesOf(testData('families/whisper').path));
     const recording = guest.page.locator('input[aria-label="A recording"]');
     await recording.setInputFiles([payload('a.wav', 'RIFF')]);
@@ -198,7 +198,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
   it.each([
     ['dark', { viewport: { width: 1280, height: 900 }, colorScheme: 'dark' }],
     ['narrow', { viewport: { width: 360, height: 740 }, colorScheme: 'light', isMobile: true, hasTouch: true }],
-  ] as const)('is accessible and fits the page: %s', { timeout: 120_000 }, async (screen, options) => {
+  ] as const)('is accessible and fits the page: %s', async (screen, options) => {
     const { page } = await guest.explorer.open('bring', options);
     await page.addScriptTag({ path: axe });
     await page

@@ -62,7 +62,7 @@ describeWith(['WebAssembly', 'Chromium'], 'pages of speech and images', () => {
     const fake = ['use-fake-device-for-media-stream', 'use-fake-ui-for-media-stream'];
     const microphone = [...fake, `use-file-for-fake-audio-capture=${sound}`].map((option) => `--${option}`);
     browser = await playwright.launch({ ...chromium, args: [...(chromium?.args ?? []), ...microphone] });
-  }, 120_000);
+  });
   afterAll(async () => {
     await browser?.close();
     server?.close();
@@ -83,7 +83,7 @@ describeWith(['WebAssembly', 'Chromium'], 'pages of speech and images', () => {
   }
   const shoot = (page: Page, name: string) => takePicture(page, `media-${name}`, false);
 
-  it('captions: the text of the microphone', { timeout: 120_000 }, async () => {
+  it('captions: the text of the microphone', async () => {
     const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true };
     const { vocab_size: count } = JSON.parse(readFileSync('test/data/families/moonshine/config.json', 'utf8'));
     const files = checkpoint('moonshine', {
@@ -103,7 +103,7 @@ describeWith(['WebAssembly', 'Chromium'], 'pages of speech and images', () => {
     await page.close();
   });
 
-  it('photos: the best one first', { timeout: 120_000 }, async () => {
+  it('photos: the best one first', async () => {
     const size = JSON.parse(readFileSync('test/data/families/siglip/config.json', 'utf8'));
     const files: Files = {
       'config.json': readFileSync('test/data/families/siglip/config.json'),
@@ -136,7 +136,7 @@ describeWith(['WebAssembly', 'Chromium'], 'pages of speech and images', () => {
     await page.close();
   });
 
-  it('cut-out: the picture without its background', { timeout: 120_000 }, async () => {
+  it('cut-out: the picture without its background', async () => {
     const processor = { image_processor_type: 'SegformerImageProcessor', size: { height: 64, width: 32 } };
     const labels = { id2label: { 0: 'Background', 1: 'b', 2: 'c', 3: 'd', 4: 'e' } };
     const files = checkpoint('segformer', { 'preprocessor_config.json': json(processor) }, labels);

@@ -5,7 +5,7 @@ import { testData } from '../test-data.js';
 import { expectNear, takePicture } from './explorer.js';
 import { filesOf, openGuestPage } from './guest-page.js';
 
-describeWith(['WebAssembly', 'Chromium'], 'the explorer shows the memory of decoders', { timeout: 120_000 }, () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer shows the memory of decoders', () => {
   const guest = openGuestPage();
 
   const load = guest.load.bind(guest);

@@ -26,7 +26,7 @@ async function seriousViolations(page: Page): Promise<string[]> {
     .map(({ id, nodes }) => `${id}, ${nodes.length} times: ${nodes[0]?.html}`);
 }
 
-describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 180_000 }, () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', () => {
   let explorer: Explorer;
   beforeAll(async () => {
     explorer = await Explorer.start();

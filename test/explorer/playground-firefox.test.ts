@@ -9,7 +9,7 @@ import { smallHub } from '../site/hub.js';
 import { serveExplorer } from './explorer.js';
 
 /** test/backend/built.test.ts says so if not. */
-describeWith(['WebAssembly', 'Firefox'], 'the playground in Firefox', { timeout: 120_000 }, () => {
+describeWith(['WebAssembly', 'Firefox'], 'the playground in Firefox', () => {
   const outDir = `${process.cwd()}/build/explorer/playground-firefox`;
   let browser: Browser;
   let server: StaticServer;
@@ -19,7 +19,7 @@ describeWith(['WebAssembly', 'Firefox'], 'the playground in Firefox', { timeout:
     server = await serveExplorer(`${outDir}/`);
     hub = await smallHub();
     browser = await puppeteer.launch({ browser: 'firefox', executablePath: firefox as string, headless: true });
-  }, 120_000);
+  });
   afterAll(async () => {
     await browser?.close();
     await hub?.stop();

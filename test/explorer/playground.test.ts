@@ -26,7 +26,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
     server = await serveExplorer(`${outDir}/`);
     browser = await playwright.launch(chromium);
     device = await createDevice();
-  }, 120_000);
+  });
   afterAll(async () => {
     await browser?.close();
     server?.close();
@@ -55,7 +55,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
     await page.getByText(`${id} is loaded.`).waitFor();
   }
 
-  it('chats: streams, edits, retries, and follows a schema', { timeout: 120_000 }, async () => {
+  it('chats: streams, edits, retries, and follows a schema', async () => {
     const { page, trouble, close } = await open('Chat');
     await page.getByLabel('Model', { exact: true }).fill('nobody/nothing');
     await page.getByRole('button', { name: 'Load', exact: true }).click();
@@ -106,7 +106,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
     await close();
   });
 
-  it('finds passages of files by their meaning', { timeout: 120_000 }, async () => {
+  it('finds passages of files by their meaning', async () => {
     const { page, trouble, close } = await open('Search');
     await load(page, 'sentence-transformers/all-MiniLM-L6-v2');
     const text = ['The cat sleeps on the sofa.', 'Stocks fell sharply.'].map((line) => line.padEnd(590, '.'));
@@ -124,7 +124,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
     await close();
   });
 
-  it('transcribes a recording', { timeout: 120_000 }, async () => {
+  it('transcribes a recording', async () => {
     const { page, trouble, close } = await open('Transcribe');
     await load(page, 'openai/whisper-tiny.en');
     const sound = Float32Array.from({ length: 16_000 }, (_, i) => 0.3 * Math.sin(i / (10 + i / 2000)));
@@ -142,7 +142,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
     await close();
   });
 
-  it('finds objects, describes images, and cuts them out', { timeout: 120_000 }, async () => {
+  it('finds objects, describes images, and cuts them out', async () => {
     const { page, trouble, close } = await open('Images');
     const draw = async (width: number, height: number) => {
       const data = Uint8Array.from({ length: width * height * 3 }, (_, i) => (3 * i * i + 150) % 251);
@@ -181,7 +181,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
     await close();
   });
 
-  it('sorts texts into classes', { timeout: 120_000 }, async () => {
+  it('sorts texts into classes', async () => {
     const { page, trouble, close } = await open('Classify');
     await load(page, 'Xenova/nli-deberta-v3-xsmall');
     await page.getByLabel('Texts, one a line').fill('w1 w2 w3');
@@ -197,7 +197,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
     await close();
   });
 
-  it('learns examples, and learns again with another model', { timeout: 180_000 }, async () => {
+  it('learns examples, and learns again with another model', async () => {
     const { page, trouble, close } = await open('Fine-tune');
     for (const _ of [1, 2]) {
       await load(page, 'HuggingFaceTB/SmolLM2-135M');
@@ -223,7 +223,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
     await close();
   });
 
-  it('opens without a network after the first visit', { timeout: 60_000 }, async () => {
+  it('opens without a network after the first visit', async () => {
     const context = await browser.newContext();
     const page = await context.newPage();
     await page.goto(`${server.origin}/some/path/index.html`);

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { describeWith } from '../equipment.js';
 import { Explorer, type ExplorerPage } from './explorer.js';
 
-describeWith(['WebAssembly', 'Chromium'], 'pointing at a picture', { timeout: 60_000 }, () => {
+describeWith(['WebAssembly', 'Chromium'], 'pointing at a picture', () => {
   let explorer: Explorer;
   beforeAll(async () => {
     explorer = await Explorer.start();

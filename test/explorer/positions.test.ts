@@ -6,7 +6,7 @@ import { Explorer, type ExplorerPage } from './explorer.js';
 
 const LENGTH = 48;
 
-describeWith(['WebAssembly', 'Chromium'], 'the explorer shows positions', { timeout: 120_000 }, () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer shows positions', () => {
   let explorer: Explorer;
   let shown: ExplorerPage;
   let page: Page;

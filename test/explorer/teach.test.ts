@@ -11,7 +11,7 @@ const PAIRS = Array.from({ length: 400 }, (_, i) => {
   return `${word} ${[...word].reverse().join('')}`;
 }).join('\n');
 
-describeWith(['WebAssembly', 'Chromium'], 'the explorer teaches a model', { timeout: 180_000 }, () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer teaches a model', () => {
   let explorer: Explorer;
   beforeAll(async () => {
     explorer = await Explorer.start();

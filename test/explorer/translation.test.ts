@@ -22,7 +22,7 @@ function sentences(): [string, string][] {
   return some.map((each) => [each.map(([en]) => en).join(' '), each.map(([, de]) => de).join(' ')]);
 }
 
-describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a translation model', { timeout: 180_000 }, () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a translation model', () => {
   let explorer: Explorer;
   let brought: ExplorerPage;
   let model: Transformer;
@@ -59,7 +59,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a translation mode
     });
     model.eval();
     files = await model.toFiles();
-  }, 180_000);
+  });
   afterAll(() => explorer?.close());
 
   it('shows words of two languages and the cross attention between them', async () => {

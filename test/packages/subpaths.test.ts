@@ -113,7 +113,7 @@ if (folder) {
       expect((await run(runtimes![name], ['main.cjs'], { cwd })).stdout).toBe('one package true\n');
     });
 
-    it('in a bundle for pages', { timeout: 120_000 }, async () => {
+    it('in a bundle for pages', async () => {
       const cwd = await place('subpaths-bundled', { 'package.json': '{}' });
       const imports = names.map((name, i) => `import * as m${i} from 'simdformer${name}';`).join('\n');
       const contents = `${imports}${program((path) => `m${names.indexOf(path.slice('simdformer'.length))}`)}`;

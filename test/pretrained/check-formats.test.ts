@@ -105,7 +105,7 @@ describe('a dry run', () => {
     expect(checked).toBeGreaterThan(30);
     const report = await reportOf(filesOf('formats/onnx/gpt2'), { dtype: 'q4' });
     expect(report.problem).toMatch(/no ONNX files for dtype "q4": there is onnx\/model.onnx/);
-  }, 60_000);
+  });
 
   it('finds that GGUF files fit, in one file and in parts', async () => {
     for (const name of readdirSync(data('gguf/types')).filter((each) => each.endsWith('.gguf')))
@@ -114,7 +114,7 @@ describe('a dry run', () => {
     expectFit(await reportOf(Object.fromEntries(parts)), 'parts');
     const report = await reportOf(Object.fromEntries(parts.slice(0, 2)));
     expect(report.problem).toMatch(/qwen3-00003-of-00003\.gguf/);
-  }, 60_000);
+  });
 
   it('finds that adapters fit their bases on the hub', async () => {
     for (const name of ['lora-gpt2', 'lora-llama', 'lora-llama-patterns']) {

@@ -134,7 +134,7 @@ for (const [path, name] of [
           const end = model.tokenizer!.eosId;
           expect(sequences[0]).toEqual(greedy.slice(0, length).filter((id) => id !== end));
         }
-      }, 120_000);
+      });
     });
   });
 }

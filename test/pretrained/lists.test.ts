@@ -15,7 +15,7 @@ it('docs/models.md equals the output of scripts/models-page.mjs', () => {
   const run = ['--import', 'tsx', 'scripts/models-page.mjs', '--check'];
   const { status, stderr } = spawnSync(process.execPath, run, { encoding: 'utf8' });
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-}, 60_000);
+});
 
 it('docs/gguf.md lists all architectures that are read', async () => {
   const error: unknown = await familyOfGguf('unknown').catch((reason: unknown) => reason);
