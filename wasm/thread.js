@@ -1,5 +1,6 @@
 // A pool thread of a WebAssembly device: a worker that instantiates the engine over the device's memory and runs its
-// jobs. The device dismisses it for a moment to add a part of the kernels.
+// jobs. The device dismisses it for a moment to add a part of the kernels. The messages come from the thread that started
+// this worker, or through a port that it sends.
 let core;
 let memory;
 
@@ -20,7 +21,8 @@ async function enter({ module, memory: given, stack, part, tableSize, callersSta
 function listen(port) {
   let before = Promise.resolve();
   port.onmessage = ({ data }) => {
-    before = before.then(() => enter(data));
+    if (data.port !== undefined) listen(data.port);
+    else before = before.then(() => enter(data));
   };
 }
 

@@ -41,29 +41,43 @@ async function parallelism(): Promise<number> {
   return globalThis.navigator?.hardwareConcurrency ?? 1;
 }
 
+/** A thread of a device's pool, as the engine sees it. */
+export interface PoolThread {
+  post(message: unknown): void;
+  terminate(): void;
+}
+
 /**
- * Starts a worker for each of these stacks. A worker joins the pool when it is ready, after some 30 ms in Node. Until
- * then, or if it does not load, the other threads do its work. If a worker cannot be created, this function ends the
- * others and throws.
+ * Starts the threads of an engine, beside the one that runs it. A thread joins the pool when it is ready, after some
+ * 30 ms in Node. Until then, or if it does not load, the other threads do its work. If a worker cannot be created, this
+ * function ends the others and throws.
  */
-export async function startThreads(
-  { module, folder }: WasmEngine,
-  memory: WebAssembly.Memory,
-  stacks: readonly number[],
-): Promise<RunningWorker[]> {
+export async function startThreads({ threads, folder }: WasmEngine): Promise<RunningWorker[]> {
   const workers: RunningWorker[] = [];
   const lost = ({ message }: DeviceError) => warnOnce('on fewer threads', message);
   const started = await Promise.allSettled(
-    stacks.map(async (stack) => {
-      const worker = await startWorker(...scriptIn(folder), () => {}, lost);
-      workers.push(worker);
-      worker.post({ module, memory, stack });
+    Array.from({ length: threads - 1 }, async () => {
+      workers.push(await startWorker(...scriptIn(folder), () => {}, lost));
     }),
   );
   const failed = started.find((result) => result.status === 'rejected');
   if (failed === undefined) return workers;
   for (const worker of workers) worker.terminate();
   throw failed.reason;
+}
+
+/** Gives each thread a channel. Returns the other ends of the channels, for the worker that runs the engine. */
+export function connect(threads: readonly RunningWorker[]): MessagePort[] {
+  return threads.map((thread) => {
+    const { port1, port2 } = new MessageChannel();
+    thread.post({ port: port1 }, [port1]);
+    return port2;
+  });
+}
+
+/** Returns the thread at the other end of a channel. Who started the thread ends it. */
+export function threadAt(port: MessagePort): PoolThread {
+  return { post: (message) => port.postMessage(message), terminate: () => port.close() };
 }
 
 /** Returns the URL of thread.js, and the function that starts it in browsers. */

@@ -5,6 +5,7 @@ import { isNode, siblingUrl } from './node.js';
 import { bytesOf } from './wasm.js';
 import type { WasmEngine } from './wasm-engine.js';
 import { wasmEngine } from './wasm-modules.js';
+import { connect, startThreads } from './wasm-threads.js';
 import type { Answer, Answers, Request } from './worker-protocol.js';
 import { type RunningWorker, scriptUrl, startWorker } from './workers.js';
 
@@ -21,6 +22,8 @@ class WorkerBackend implements Backend {
   readonly kind = 'wasm';
   declare readonly manifest: Manifest;
   #worker: RunningWorker | null = null;
+  /** The threads that compute with the worker. They start here, because Firefox can hang if a worker starts workers. */
+  #threads: readonly RunningWorker[] = [];
   /** Requests that are not answered yet, in order. */
   readonly #pending: Asked[] = [];
   #lost: DeviceError | null = null;
@@ -34,7 +37,9 @@ class WorkerBackend implements Backend {
       (error) => this.#fail(error),
     );
     try {
-      Object.assign(this, { manifest: await this.#request<'open'>({ do: 'open', engine }) });
+      this.#threads = await startThreads(engine);
+      const threads = connect(this.#threads);
+      Object.assign(this, { manifest: await this.#request<'open'>({ do: 'open', engine, threads }, threads) });
     } catch (error) {
       this.close();
       throw error;
@@ -113,6 +118,8 @@ class WorkerBackend implements Backend {
     this.#lost = error;
     this.#worker?.terminate();
     this.#worker = null;
+    for (const thread of this.#threads) thread.terminate();
+    this.#threads = [];
     for (const { reject } of this.#pending.splice(0)) reject(error);
   }
 }

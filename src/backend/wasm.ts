@@ -5,8 +5,7 @@ import { DeviceError } from './errors.js';
 import type { WasmEngine } from './wasm-engine.js';
 import { type ModuleSource, moduleOf, moduleSync, prepareFiles } from './wasm-load.js';
 import { wasmEngine, wasmIsas } from './wasm-modules.js';
-import { startThreads } from './wasm-threads.js';
-import type { RunningWorker } from './workers.js';
+import { type PoolThread, startThreads } from './wasm-threads.js';
 
 /** The exports of native/wasm.cc. Pointers are signed numbers; pointers beyond 2 GiB are negative. */
 interface Exports {
@@ -54,7 +53,7 @@ class WasmBackend implements Backend {
   #loading = 0;
   readonly #parts: Readonly<Record<string, ModuleSource>>;
   readonly #missing: Set<string>;
-  #threads: RunningWorker[] = [];
+  #threads: readonly PoolThread[] = [];
 
   constructor(exports: Exports, memory: WebAssembly.Memory, { threads, parts }: WasmEngine, maxBytes: number) {
     this.#instance = { exports, memory };
@@ -67,11 +66,11 @@ class WasmBackend implements Backend {
     this.manifest = { ...(JSON.parse(this.#text(exports.manifest())) as Manifest), isas: wasmIsas, maxBytes };
   }
 
-  /** Starts the threads of a device that has more than one, without waiting until they are up. */
-  async start(engine: WasmEngine): Promise<void> {
+  /** Gives the threads of the pool what they run on, without waiting until they are up. */
+  start(module: WebAssembly.Module, threads: readonly PoolThread[]): void {
     const { exports, memory } = this.#open();
-    const stacks = Array.from({ length: this.manifest.threads - 1 }, (_, i) => exports.stackOf(i + 1));
-    this.#threads = await startThreads(engine, memory, stacks);
+    this.#threads = threads;
+    for (const [i, thread] of threads.entries()) thread.post({ module, memory, stack: exports.stackOf(i + 1) });
   }
 
   run(words: Uint32Array, count: number): CommandFailure | null {
@@ -126,7 +125,8 @@ class WasmBackend implements Backend {
   close(): void {
     if (this.#instance !== null) this.#runWaiting();
     this.#instance = null;
-    for (const thread of this.#threads.splice(0)) thread.terminate();
+    for (const thread of this.#threads) thread.terminate();
+    this.#threads = [];
   }
 
   #open() {
@@ -220,8 +220,8 @@ export function bytesOf(view: ArrayBufferView): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
-/** Makes a backend on this thread from an engine. */
-export async function openEngine(engine: WasmEngine): Promise<Backend> {
+/** Makes a backend on this thread from an engine. Starts the threads of its pool if none are given. */
+export async function openEngine(engine: WasmEngine, pool?: readonly PoolThread[]): Promise<Backend> {
   const { module, threads } = engine;
   let memory: WebAssembly.Memory | undefined;
   let instance: WebAssembly.Instance;
@@ -249,7 +249,12 @@ export async function openEngine(engine: WasmEngine): Promise<Backend> {
   // A page of memory has 65,536 bytes. A sixteenth is reserved for the engine itself and for command lists.
   const maxBytes = maximum * 61440;
   const backend = new WasmBackend(exports, memory, engine, maxBytes);
-  await backend.start(engine);
+  try {
+    backend.start(module, pool ?? (await startThreads(engine)));
+  } catch (error) {
+    backend.close();
+    throw error;
+  }
   return backend;
 }
 

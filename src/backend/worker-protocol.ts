@@ -4,7 +4,7 @@ import type { ErrorData } from './error-data.js';
 import type { WasmEngine } from './wasm-engine.js';
 
 export type Request =
-  | { do: 'open'; engine: WasmEngine }
+  | { do: 'open'; engine: WasmEngine; threads: readonly MessagePort[] }
   | { do: 'run'; words: Uint32Array }
   | { do: 'read'; byteOffset: number; length: number }
   | { do: 'write'; byteOffset: number; bytes: Uint8Array }

@@ -6,6 +6,7 @@ import { dataOf } from './error-data.js';
 import { OutOfMemoryError } from './errors.js';
 import { isNode, nodeModule } from './node.js';
 import { openEngine } from './wasm.js';
+import { threadAt } from './wasm-threads.js';
 import type { Answer, Answers, Request } from './worker-protocol.js';
 
 interface Port {
@@ -71,7 +72,7 @@ async function handle(port: Port, request: Request): Promise<void> {
   try {
     switch (request.do) {
       case 'open':
-        engine = await openEngine(request.engine);
+        engine = await openEngine(request.engine, request.threads.map(threadAt));
         return answer(engine.manifest);
       case 'run':
         return answer(run(request.words));

@@ -1,4 +1,7 @@
 import { afterAll, expect, it, vi } from 'vitest';
+import { openEngine } from '../../src/backend/wasm.js';
+import { wasmEngine } from '../../src/backend/wasm-modules.js';
+import { describeWith } from '../equipment.js';
 
 const { startWorker } = vi.hoisted(() => ({ startWorker: vi.fn() }));
 vi.mock('../../src/backend/workers.js', () => ({ hasWorkers: true, startWorker }));
@@ -6,7 +9,7 @@ vi.resetModules(); // other files of this process may have loaded the module wit
 const { startThreads } = await import('../../src/backend/wasm-threads.js');
 afterAll(() => vi.resetModules());
 
-const start = () => startThreads({} as never, {} as never, [1, 2, 3]);
+const start = () => startThreads({ threads: 4 } as never);
 const worker = () => ({ post: vi.fn(), keepAlive: vi.fn(), terminate: vi.fn() });
 
 it('if one thread cannot be created, all threads end', async () => {
@@ -19,12 +22,13 @@ it('if one thread cannot be created, all threads end', async () => {
   for (const { terminate } of [early, late]) expect(terminate).toHaveBeenCalledOnce();
 });
 
-it('a thread that does not get its memory ends', async () => {
-  const workers = [worker(), worker(), worker()];
-  workers[1]!.post.mockImplementation(() => {
-    throw new Error('cannot be cloned');
+describeWith(['WebAssembly'], 'an engine', () => {
+  it('ends all threads if one does not get its memory', async () => {
+    const workers = [worker(), worker(), worker()];
+    workers[1]!.post.mockImplementation(() => {
+      throw new Error('cannot be cloned');
+    });
+    await expect(openEngine(await wasmEngine({ threads: 4 }), workers)).rejects.toThrow('cannot be cloned');
+    for (const { terminate } of workers) expect(terminate).toHaveBeenCalledOnce();
   });
-  for (const each of workers) startWorker.mockResolvedValueOnce(each);
-  await expect(start()).rejects.toThrow('cannot be cloned');
-  for (const { terminate } of workers) expect(terminate).toHaveBeenCalledOnce();
 });

@@ -175,7 +175,7 @@ describeWith(['WebAssembly'], 'a device in a worker', () => {
     for (const request of [{ do: 'grow' }, { do: 'write' }, { do: 'run', words: new Uint32Array(0) }]) {
       worker.postMessage(request); // without an engine, which throws
     }
-    worker.postMessage({ do: 'open', engine: {} });
+    worker.postMessage({ do: 'open', engine: {}, threads: [] });
     const error = (text: string) => ({ error: expect.objectContaining({ message: expect.stringContaining(text) }) });
     await expect.poll(() => answers).toContainEqual(error('WebAssembly.instantiate'));
     expect(answers).toEqual([error('undefined'), error('WebAssembly.instantiate')]);

@@ -7,7 +7,6 @@ import type * as Simdformer from '../simdformer.js';
 import { importParts } from '../simdformer.js';
 import { serve } from './server.js';
 
-/** test/backend/built.test.ts says so if not. */
 /**
  * Results of devices with these options, at once and after their threads had time to fail. Its text runs in the page.
  */
@@ -28,8 +27,7 @@ async function compute({ add, createDevice }: typeof Simdformer, options: Simdfo
   return found;
 }
 
-// On a busy machine, Firefox sometimes does not start a worker: 1 of 25 pages waited for it without an end.
-describeWith(['WebAssembly', 'Firefox'], 'a page in Firefox', { timeout: 60_000, retry: 2 }, () => {
+describeWith(['WebAssembly', 'Firefox'], 'a page in Firefox', () => {
   const files = { '/build/page/': 'build/page/', '/wasm/': 'wasm/' };
   let browser: Browser;
 
