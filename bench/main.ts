@@ -34,6 +34,7 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   masks: () => import('./masks.js'),
   packed: () => import('./packed.js'),
   real: () => import('./real.js'),
+  'real-encoders': () => import('./real-encoders.js'),
   quality: () => import('./quality.js'),
   int8: () => import('./int8.js'),
   integers: () => import('./integers.js'),
