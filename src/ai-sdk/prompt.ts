@@ -63,7 +63,10 @@ function resultOf(part: Part): ChatMessage[] {
   return [{ role: 'tool', tool_call_id: toolCallId, name: toolName, content: outputOf(output) }];
 }
 
-function outputOf(output: LanguageModelV3ToolResultOutput | LanguageModelV4ToolResultOutput): string {
+type Output = LanguageModelV3ToolResultOutput | LanguageModelV4ToolResultOutput;
+type OutputPart = Extract<Output, { type: 'content' }>['value'][number];
+
+function outputOf(output: Output): ChatMessage['content'] {
   switch (output.type) {
     case 'text':
     case 'error-text':
@@ -74,12 +77,21 @@ function outputOf(output: LanguageModelV3ToolResultOutput | LanguageModelV4ToolR
     case 'execution-denied':
       return output.reason ?? 'The user did not allow this call.';
     case 'content':
-      return output.value
-        .map((part) => {
-          if (part.type !== 'text') throw unsupported(`tool result: ${part.type}`);
-          return part.text;
-        })
-        .join('');
+      return contentOf(output.value.map(partOfOutput));
+  }
+}
+
+/** Converts a part of a tool's result to the part of a message. Specification V3 has other names for files. */
+function partOfOutput(part: OutputPart): Part {
+  switch (part.type) {
+    case 'text':
+    case 'file':
+      return part;
+    case 'file-data':
+    case 'image-data':
+      return { type: 'file', data: part.data, mediaType: part.mediaType };
+    default:
+      throw unsupported(`tool result: ${part.type}`);
   }
 }
 

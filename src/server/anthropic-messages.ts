@@ -325,16 +325,16 @@ function choiceOf(choice: MessagesRequest['tool_choice']): ConversationRequest['
   return choice.type === 'any' ? 'required' : choice.type;
 }
 
-const joined = (content: string | readonly (Read<typeof textBlock> | Read<typeof imageBlock>)[]) =>
-  typeof content === 'string' ? content : content.map((part) => (part.type === 'text' ? part.text : '')).join('');
+const joined = (content: Read<typeof texts>) =>
+  typeof content === 'string' ? content : content.map((part) => part.text).join('');
 
 type Blocks = Exclude<MessagesRequest['messages'][number]['content'], string>;
 
 /**
- * Returns the text of blocks, or OpenAI's parts if there are images. Throws ApiError 400 for images of another role
- * than the user.
+ * Returns the text of blocks, or OpenAI's parts if there are images. Throws ApiError 400 for images of the assistant.
  */
-function messageOfRole(role: string, content: Blocks): string | object[] {
+function messageOfRole(role: string, content: string | Blocks): string | object[] {
+  if (typeof content === 'string') return content;
   const parts = content.flatMap(
     (part): ({ type: 'text'; text: string } | { type: 'image_url'; image_url: object })[] => {
       if (part.type === 'text') return [{ type: 'text', text: part.text }];
@@ -346,7 +346,7 @@ function messageOfRole(role: string, content: Blocks): string | object[] {
     },
   );
   const hasImages = parts.some(({ type }) => type === 'image_url');
-  if (hasImages && role !== 'user')
+  if (hasImages && role === 'assistant')
     throw new ApiError(
       400,
       `A message of '${role}' has an image, expected images of 'user' only`,
@@ -385,16 +385,11 @@ function checkToolResults(messages: MessagesRequest['messages']): void {
 
 /**
  * Converts a message. OpenAI has separate messages for the results of tools; they come before the text of the same
- * message. Images of results come before that text.
+ * message.
  */
 function messagesOf({ role, content }: MessagesRequest['messages'][number]): object[] {
   if (typeof content === 'string') return [{ role, content }];
-  const shown = content.flatMap((part) =>
-    part.type === 'tool_result' && Array.isArray(part.content)
-      ? part.content.filter(({ type }) => type === 'image')
-      : [],
-  );
-  const messageContent = messageOfRole(role, [...shown, ...content]);
+  const messageContent = messageOfRole(role, content);
   const reasoning = content.map((part) => (part.type === 'thinking' ? part.thinking : '')).join('');
   const calls = content.flatMap((part) =>
     part.type === 'tool_use'
@@ -403,7 +398,7 @@ function messagesOf({ role, content }: MessagesRequest['messages'][number]): obj
   );
   const results = content.flatMap((part) =>
     part.type === 'tool_result'
-      ? [{ role: 'tool', tool_call_id: part.tool_use_id, content: joined(part.content ?? '') }]
+      ? [{ role: 'tool', tool_call_id: part.tool_use_id, content: messageOfRole('tool', part.content ?? '') }]
       : [],
   );
   const isMessage = messageContent !== '' || calls.length > 0 || results.length === 0;

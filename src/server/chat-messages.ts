@@ -79,7 +79,7 @@ const message = tagged(
     audio: refusedField('leave it out, models write text'),
     function_call: refusedField("give 'tool_calls'"),
   }),
-  object({ role: oneOf(['tool']), content, tool_call_id: string({ maxLength: 256 }) }),
+  object({ role: oneOf(['tool']), content: userContent, tool_call_id: string({ maxLength: 256 }) }),
 );
 
 export const messages = array(message, { min: 1, max: MAX_MESSAGES });

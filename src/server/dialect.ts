@@ -16,7 +16,7 @@ export interface FieldNames {
 
 export interface Dialect {
   readonly fields: FieldNames;
-  readonly mediaType: 'text/event-stream' | 'application/x-ndjson' | 'application/stream+json';
+  readonly mediaType: 'text/event-stream' | 'application/x-ndjson';
   /** Returns the text of an object in a stream. */
   frame(value: object): string;
   /** The text that ends a stream. */
@@ -124,7 +124,7 @@ export const COHERE_CHAT: Dialect = {
 export const COHERE_FORMER_CHAT: Dialect = {
   ...COHERE,
   fields: { input: 'message', format: 'response_format', maxTokens: ['max_tokens'] },
-  mediaType: 'application/stream+json',
+  mediaType: 'application/x-ndjson',
   frame: lineFrame,
   lastFrame: '',
   errorEvent: ({ message }) => ({

@@ -33,7 +33,7 @@ export async function readImages(
     if (location === null) return { messages, lease: null };
     throw new ApiError(400, 'The model reads no images, expected messages of text', 'unsupported_image', location);
   }
-  const { images, shown } = imagesIn(messages);
+  const { images, shown } = imagesIn(await promptImages.arrange(messages));
   const files: Uint8Array[] = [];
   for (const image of images) files.push(await mediaOf(String(image), hosts, fields.input, signal));
   try {

@@ -11,7 +11,6 @@ const json = (schema: JsonSchema) => ({ 'application/json': { schema } });
 const STREAMS = {
   'text/event-stream': { schema: shape({ data: text }) },
   'application/x-ndjson': { schema: text },
-  'application/stream+json': { schema: text },
 } as const;
 
 /** A path that is described, but answered elsewhere. */

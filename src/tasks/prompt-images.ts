@@ -2,7 +2,7 @@
 
 import { afterEvents } from '../backend/after-events.js';
 import { describeValue, isObject } from '../core/check.js';
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError, SimdformerError } from '../core/errors.js';
 import { inSlices } from '../core/slices.js';
 import { atIds, type ReadImages } from '../models/image-tokens.js';
 import type { ModelInputs } from '../models/inputs.js';
@@ -96,6 +96,31 @@ export class PromptImages {
       },
       release,
     };
+  }
+
+  /**
+   * Returns messages whose images the template shows. Most templates show only the text of a tool's result. Its images
+   * then begin the next message of the user.
+   */
+  async arrange(messages: readonly ChatMessage[], chatTemplate?: string): Promise<readonly ChatMessage[]> {
+    if (!hasImages(messages.filter(({ role }) => role === 'tool'))) return messages;
+    return (await this.#showsToolImages(chatTemplate)) ? messages : toolImagesLater(messages);
+  }
+
+  async #showsToolImages(chatTemplate?: string): Promise<boolean> {
+    const call = { id: 'call', type: 'function' as const, function: { name: 'look', arguments: {} } };
+    const messages = [
+      { role: 'user', content: [{ type: 'text', text: 'Look.' }] },
+      { role: 'assistant', content: '', tool_calls: [call] },
+      { role: 'tool', tool_call_id: call.id, name: 'look', content: [{ type: 'image' }] },
+    ];
+    try {
+      const text = await this.reader.tokenizer.applyChatTemplate(messages, { chatTemplate, tokenize: false });
+      return text.includes(this.#mark);
+    } catch (error) {
+      if (error instanceof SimdformerError) return false; // the template refuses such messages
+      throw error;
+    }
   }
 
   get #mark(): string {
@@ -210,6 +235,32 @@ export const isImagePart = (part: unknown): part is Readonly<Record<string, unkn
 export function hasImages(messages: readonly ChatMessage[]): boolean {
   return messages.some(({ content }) => Array.isArray(content) && content.some(isImagePart));
 }
+
+/** Moves the images of tools' results to the beginning of the user's next message, which is added if there is none. */
+function toolImagesLater(messages: readonly ChatMessage[]): ChatMessage[] {
+  const moved: ChatMessage[] = [];
+  let images: Readonly<Record<string, unknown>>[] = [];
+  for (const message of messages) {
+    const { role, content } = message;
+    if (role === 'tool' && Array.isArray(content)) {
+      images.push(...content.filter(isImagePart));
+      const texts = content.filter((part) => !isImagePart(part));
+      moved.push({ ...message, content: texts.map(({ text }) => text ?? '').join('') });
+    } else if (role === 'tool' || images.length === 0) {
+      moved.push(message);
+    } else if (role === 'user') {
+      moved.push({ ...message, content: [...images, ...partsOf(content)] });
+      images = [];
+    } else {
+      moved.push({ role: 'user', content: images }, message);
+      images = [];
+    }
+  }
+  return images.length === 0 ? moved : [...moved, { role: 'user', content: images }];
+}
+
+const partsOf = (content: ChatMessage['content']) =>
+  typeof content === 'string' ? [{ type: 'text', text: content }] : (content ?? []);
 
 /**
  * Returns the images of messages in order, and the messages in the format that chat templates expect. Texts become

@@ -1,13 +1,14 @@
 // Images in conversations, and speech, by the real packages `ai` and `@langchain/core`.
-import { HumanMessage } from '@langchain/core/messages';
+import { AIMessage, HumanMessage, ToolMessage } from '@langchain/core/messages';
 import { experimental_generateSpeech as generateSpeech, generateText } from 'ai';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createSimdformer } from '../../src/ai-sdk/index.js';
 import { createDevice, type Device, loadModel } from '../../src/index.js';
 import { ChatSimdformer } from '../../src/langchain/index.js';
 import type { LoadedModel } from '../../src/pretrained/index.js';
 import { encodeImage } from '../../src/pretrained/processors/decode-image.js';
 import { Chat, type ChatModel, pipeline } from '../../src/tasks/index.js';
+import { PromptImages } from '../../src/tasks/prompt-images.js';
 import { imageTextFiles, picturesFor } from '../tasks/image-text-model.js';
 import { programModel } from '../tasks/program-models.js';
 
@@ -68,6 +69,85 @@ it('LangChain sends images, as its own blocks and as those of OpenAI', async () 
     expect((await ask(part)).text).toBe(expected);
   await expect(ask({ type: 'image_url', image_url: { url: 'https://example.com/a.png' } })).rejects.toThrow(/download/);
   await expect(ask({ type: 'image', data: 'A' })).rejects.toThrow(/base64 text of a file is damaged/);
+});
+
+describe('images in results of tools', () => {
+  const call = { id: 'call', type: 'function' as const, function: { name: 'look', arguments: {} } };
+  const said = { role: 'tool', tool_call_id: 'call', name: 'look' };
+  const asked = [
+    { role: 'user', content: question },
+    { role: 'assistant', content: '', tool_calls: [call] },
+  ];
+
+  it('reach the model through the AI SDK and LangChain', async () => {
+    const base64 = Buffer.from(image).toString('base64');
+    using chat = new Chat(model);
+    const content = [
+      { type: 'text', text: 'w5' },
+      { type: 'image', image },
+    ];
+    for await (const _ of chat.send([...asked, { ...said, content }], { doSample: false, maxNewTokens: 6 }));
+    const wanted = chat.answer!.text;
+    const provider = createSimdformer({ device });
+    const tool = { toolCallId: 'call', toolName: 'look' };
+    for (const part of [
+      { type: 'file' as const, mediaType: 'image/png', data: { type: 'data' as const, data: base64 } },
+      { type: 'image-data' as const, mediaType: 'image/png', data: base64 },
+    ]) {
+      const output = { type: 'content' as const, value: [{ type: 'text' as const, text: 'w5' }, part] };
+      const { text } = await generateText({
+        model: provider(model),
+        messages: [
+          { role: 'user', content: question },
+          { role: 'assistant', content: [{ type: 'tool-call', ...tool, input: {} }] },
+          { role: 'tool', content: [{ type: 'tool-result', ...tool, output: output as never }] },
+        ],
+        temperature: 0,
+        maxOutputTokens: 6,
+      });
+      expect(text).toBe(wanted);
+    }
+    const langchain = new ChatSimdformer({ model, temperature: 0, maxTokens: 6 });
+    const answer = await langchain.invoke([
+      new HumanMessage(question),
+      new AIMessage({ content: '', tool_calls: [{ id: 'call', name: 'look', args: {} }] }),
+      new ToolMessage({
+        content: [
+          { type: 'text', text: 'w5' },
+          { type: 'image', mimeType: 'image/png', data: base64 },
+        ],
+        tool_call_id: 'call',
+        name: 'look',
+      }),
+    ]);
+    expect(answer.text).toBe(wanted);
+  });
+
+  it('begin the next message of the user if the template does not show them', async () => {
+    const images = PromptImages.of(model)!;
+    const content = [
+      { type: 'text', text: 'w5' },
+      { type: 'image', image },
+    ];
+    const messages = [...asked, { ...said, content }, { ...said, content: 'w6' }, { role: 'user', content: 'w8' }];
+    expect(await images.arrange(messages)).toBe(messages); // this model's template shows them
+    const texts = '{% for m in messages %}{% if m.content is string %}{{ m.content }}{% endif %}{% endfor %}';
+    const refusing = "{{ raise_exception('no tools') }}";
+    for (const template of [texts, refusing]) {
+      const alone = messages.slice(0, 3);
+      const moved = { role: 'user', content: [{ type: 'image', image }] };
+      const result = { ...said, content: 'w5' };
+      expect(await images.arrange(alone, template)).toEqual([...asked, result, moved]);
+      const answered = [...alone, { role: 'assistant', content: 'w9' }];
+      expect(await images.arrange(answered, template)).toEqual([...asked, result, moved, answered[3]]);
+      expect(await images.arrange(messages, template)).toEqual([
+        ...asked,
+        result,
+        messages[3],
+        { role: 'user', content: [...moved.content, { type: 'text', text: 'w8' }] },
+      ]);
+    }
+  });
 });
 
 it('the AI SDK speaks, and warns of settings that a model lacks', async () => {

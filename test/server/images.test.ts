@@ -162,6 +162,35 @@ describe('images of messages', () => {
     }
   });
 
+  it('reads images in results of tools of chats and of the Responses API', async () => {
+    const url = `data:image/png;base64,${png.toString('base64')}`;
+    const settings = { model: 'eyes', temperature: 0 };
+    const call = { id: 'a', type: 'function', function: { name: 'look', arguments: '{}' } };
+    const chat = async (content: unknown) => {
+      const messages = [
+        { role: 'user', content: 'w7' },
+        { role: 'assistant', tool_calls: [call] },
+        { role: 'tool', tool_call_id: 'a', content },
+      ];
+      const { status, json } = await post('/v1/chat/completions', { ...settings, max_tokens: 16, messages });
+      expect(status).toBe(200);
+      return (json.usage as unknown as { prompt_tokens: number }).prompt_tokens;
+    };
+    const respond = async (output: unknown) => {
+      const input = [
+        { role: 'user', content: 'w7' },
+        { type: 'function_call', call_id: 'a', name: 'look', arguments: '{}' },
+        { type: 'function_call_output', call_id: 'a', output },
+      ];
+      const { status, json } = await post('/v1/responses', { ...settings, max_output_tokens: 16, input });
+      expect(status).toBe(200);
+      return (json.usage as unknown as { input_tokens: number }).input_tokens;
+    };
+    const shown = await chat([{ type: 'image_url', image_url: { url } }]);
+    expect(shown).toBeGreaterThan(await chat('w8'));
+    expect(await respond([{ type: 'input_image', image_url: url }])).toBe(shown);
+  });
+
   it('refuses audio and files by name', async () => {
     const audio = { type: 'input_audio', input_audio: { data: 'AAAA', format: 'wav' } };
     const body = { model: 'eyes', messages: [{ role: 'user', content: [audio] }] };

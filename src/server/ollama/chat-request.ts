@@ -45,7 +45,7 @@ function messagesOf(messages: ChatBody['messages']): object[] {
   const open: { id: string; name: string }[] = [];
   const answered = (tool: string | undefined) =>
     (open.find(({ name }) => name === tool) ?? open[0])?.id ?? `call${count++}`;
-  return messages.flatMap((message) => {
+  return messages.map((message) => {
     const { role, content = '', images = [], thinking, tool_calls: calls = [], tool_name, tool_call_id } = message;
     const tool_calls = calls.map(({ id = `call${count++}`, function: { name, arguments: args } }) => {
       open.push({ id, name });
@@ -55,16 +55,14 @@ function messagesOf(messages: ChatBody['messages']): object[] {
     const index = open.findIndex(({ id }) => id === result);
     if (index >= 0) open.splice(index, 1);
     const parts = images.map((url) => ({ type: 'image_url', image_url: { url } }));
-    const isUser = role === 'user';
-    const converted = {
+    return {
       role,
-      content: isUser && parts.length > 0 ? [...parts, { type: 'text', text: content }] : content,
+      content: parts.length > 0 ? [...parts, { type: 'text', text: content }] : content,
       ...(thinking === undefined ? {} : { reasoning_content: thinking }),
       ...(tool_name === undefined ? {} : { name: tool_name }),
       ...(result === undefined ? {} : { tool_call_id: result }),
       ...(tool_calls.length === 0 ? {} : { tool_calls }),
     };
-    return isUser || parts.length === 0 ? [converted] : [converted, { role: 'user', content: parts }];
   });
 }
 

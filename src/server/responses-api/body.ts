@@ -33,12 +33,6 @@ const textParts = [
     logprobs: optional(array(anyObject, { max: 0 })),
   }),
 ] as const;
-const part = tagged('type', ...textParts);
-const content = anyOf(
-  `text, or an array of at most ${MAX_PARTS} text parts`,
-  string(),
-  array(part, { max: MAX_PARTS }),
-);
 
 const imagePart = object({
   type: oneOf(['input_image']),
@@ -77,7 +71,7 @@ const item = anyOf(
     type: oneOf(['function_call_output']),
     id: optional(string(ID)),
     call_id: string(ID),
-    output: content,
+    output: messageContent,
     status,
   }),
   object({

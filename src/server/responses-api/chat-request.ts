@@ -51,7 +51,7 @@ export function messagesOf(input: ResponseRequest['input']): object[] {
     if ('role' in item) {
       messages.push({ role: item.role, content: messageOfRole(item.role, item.content), ...reasoning });
     } else if (item.type === 'function_call_output') {
-      messages.push({ role: 'tool', tool_call_id: item.call_id, content: joined(item.output) } as never);
+      messages.push({ role: 'tool', tool_call_id: item.call_id, content: messageOfRole('tool', item.output) } as never);
     } else if (item.type === 'function_call') {
       const call = { id: item.call_id, type: 'function', function: { name: item.name, arguments: item.arguments } };
       const last = messages.at(-1);
@@ -77,13 +77,13 @@ export function checkOutputs(messages: readonly object[]): void {
 
 /**
  * Returns the text of parts, or the parts of chats if there are images. Throws ApiError 400 for images of another role
- * than the user.
+ * than the user and tools.
  */
 function messageOfRole(role: string, content: Read<typeof messageContent>): string | object[] {
   if (typeof content === 'string') return content;
   const texts = content.flatMap((part) => (part.type === 'input_image' ? [] : [part]));
   if (texts.length === content.length) return joined(texts);
-  if (role !== 'user')
+  if (role !== 'user' && role !== 'tool')
     throw new ApiError(
       400,
       `A message of '${role}' has an image, expected images of 'user' only`,

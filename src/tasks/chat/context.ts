@@ -86,7 +86,7 @@ async function encodePrompt(
   if (tokenizer === null) return NO_TEXT;
   await yieldToEventLoop(); // many conversations may begin at once
   const all = system === undefined ? messages : [{ role: 'system', content: system }, ...messages];
-  const withImages = await images.of(model, all);
+  const withImages = await images.of(model, all, chatTemplate);
   const text = await tokenizer.applyChatTemplate(withReadyCalls(withImages?.shown ?? all), {
     tools,
     chatTemplate,

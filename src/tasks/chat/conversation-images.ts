@@ -19,7 +19,11 @@ export class ConversationImages {
    * Returns the messages, and their images as the model has read them. Returns null if the model reads only text.
    * Throws ArgumentError for images if the model reads none.
    */
-  async of(model: ChatModel, messages: readonly ChatMessage[]): Promise<ShownImages | null> {
+  async of(
+    model: ChatModel,
+    messages: readonly ChatMessage[],
+    chatTemplate: string | undefined,
+  ): Promise<ShownImages | null> {
     if (!(model as { images?: object | null }).images && !messages.some(hasParts)) return null;
     const { hasImages, imagesIn, PromptImages } = await import('../prompt-images.js');
     const images = PromptImages.of(model);
@@ -27,7 +31,7 @@ export class ConversationImages {
       if (!hasImages(messages)) return null;
       throw new ArgumentError('Chat: a message has an image, but the model reads no images');
     }
-    const { images: inputs, shown } = imagesIn(messages);
+    const { images: inputs, shown } = imagesIn(await images.arrange(messages, chatTemplate));
     const lease = await images.read('Chat', inputs);
     this.release(); // equal images stay in memory
     this.#lease = lease;
