@@ -184,7 +184,19 @@ describe('a state in use', () => {
 
 describe('families', () => {
   const data = testData('families');
-  it.each(['mistral-window', 'gemma3', 'gpt2', 'qwen2-yarn', 'phi3', 'gemma2'])('%s reads on', async (name) => {
+  const few = ['mistral-window', 'gemma3', 'gpt2', 'qwen2-yarn', 'phi3', 'gemma2'];
+  const states = ['gemma3n', 'gemma4', 'lfm2_moe', 'granitemoehybrid', 'falcon_h1', 'qwen3_5', 'mamba2'];
+  const others = [
+    'gpt_oss',
+    'olmoe',
+    'qwen3_moe',
+    'ministral3',
+    'hunyuan_v1_dense',
+    'falcon_alibi',
+    'bloom',
+    'cohere2',
+  ];
+  it.each([...few, ...states, ...others])('%s reads on', async (name) => {
     const files = Object.fromEntries(
       await Promise.all(
         ['config.json', 'model.safetensors'].map(async (file) => [file, await data.bytes(`${name}/${file}`)] as const),

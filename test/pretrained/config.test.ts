@@ -55,6 +55,13 @@ describe('completeConfig', () => {
     expect((await completeConfig({ model_type: type }))[name]).toEqual(expected);
   });
 
+  // transformers gives the window of ModernBERT by half of local_attention, unless a file has it.
+  it.each(['modernbert', 'modernbert-decoder'])('%s has the window of its file', async (type) => {
+    const window = async (given: Config) => (await completeConfig({ model_type: type, ...given })).sliding_window;
+    expect(await window({ local_attention: 12 })).toBe(6);
+    expect(await window({ local_attention: 12, sliding_window: 5 })).toBe(5);
+  });
+
   it('covers every family, and older files', () => {
     expect(recorded.cases.filter(({ name }) => name.endsWith('of nothing')).length).toBe(35);
     expect(recorded.cases.filter(({ name }) => name.includes('legacy')).length).toBeGreaterThan(5);

@@ -49,3 +49,14 @@ it.each([
   const { config, ...rest } = caseOf("MPT's answers");
   await expect(loadVariant(device, { ...rest, config: { ...config, ...settings } })).rejects.toThrow(message);
 });
+
+it('clip_qkv of 0 limits nothing, as in transformers', async () => {
+  const { config, ...rest } = caseOf('MPT with clipped projections');
+  const logits = async (clip: number | null) => {
+    using model = await loadVariant(device, { ...rest, config: { ...config, attn_config: { clip_qkv: clip } } });
+    return logitsOf(model);
+  };
+  const expected = await logits(null);
+  expect(await logits(0)).toEqual(expected);
+  expect(await logits(0.4)).not.toEqual(expected);
+});

@@ -184,8 +184,8 @@ export const modernBert: Family = {
     classifier_activation: 'gelu',
     tie_word_embeddings: true,
   },
-  complete: (config) => {
-    config.sliding_window = Math.floor(numberIn(config, 'local_attention') / 2);
+  complete: (config, fileConfig) => {
+    config.sliding_window = fileConfig.sliding_window ?? Math.floor(numberIn(config, 'local_attention') / 2);
   },
   isSliding: (layer, config) => layer % numberIn(config, 'global_attn_every_n_layers') !== 0,
   rope: {

@@ -50,7 +50,7 @@ export class Mpt extends CausalModel {
       1,
       attentionConfig.size('alibi_bias_max'),
     );
-    const clip = attentionConfig.numberOrNull('clip_qkv');
+    const clip = attentionConfig.numberOrNull('clip_qkv') || null; // 0: no limit
     const scale = attentionConfig.numberOrNull('softmax_scale') ?? (dModel / heads) ** -0.5;
     const dropout = () => dropoutOf(attentionConfig, 'attn_pdrop', this.randomness);
     this.tokens = new Embedding(init, config.size('vocab_size'), dModel);

@@ -99,7 +99,7 @@ export const olmoe: Family = {
       num_experts: file.needed('expert_count'),
       num_experts_per_tok: file.needed('expert_used_count'),
       norm_topk_prob: false,
-      clip_qkv: file.number('attention.clamp_kqv') ?? null,
+      clip_qkv: file.number('attention.clamp_kqv') || null, // 0: no limit
     }),
   },
 };
