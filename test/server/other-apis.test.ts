@@ -493,6 +493,18 @@ describe("Ollama's API", () => {
     expect((await post({ origin: 'https://a.page' })).status).toBe(415); // a browser's form
   });
 
+  it('takes fields that older clients send empty, and refuses them otherwise', async () => {
+    const options = { num_predict: 24, temperature: 0 };
+    const given = { model: 'stories', prompt, options, raw: false, template: '', suffix: '', context: [] };
+    expect(await client().generate({ ...given, stream: false })).toMatchObject({ response: story });
+    for (const [field, value] of [
+      ['raw', true],
+      ['template', '{{ .Prompt }}'],
+      ['context', [1]],
+    ] as const)
+      await expect(client().generate({ ...given, [field]: value, stream: false })).rejects.toThrow(`'${field}' is`);
+  });
+
   it('takes the tag of the newest version, and options that programs send with each request', async () => {
     const options = { num_predict: 24, temperature: 0, repeat_last_n: 64, mirostat: 0, num_ctx: 512, use_mlock: false };
     const given = { model: 'stories:latest', messages: [{ role: 'user', content: prompt }], options };

@@ -13,7 +13,6 @@ import {
   oneOf,
   optional,
   type Read,
-  refusedField,
   type Schema,
   string,
   withJson,
@@ -124,6 +123,9 @@ export const chatBody = (model: Schema<string>) =>
     tools: optional(array(tool, { max: 128 })),
     ...shared,
   });
+/** Texts that older clients send empty. */
+const emptyText = optional(string({ maxLength: 0 }));
+
 /** The body of `/api/generate`. */
 export const generateBody = (model: Schema<string>) =>
   object({
@@ -132,10 +134,10 @@ export const generateBody = (model: Schema<string>) =>
     system: optional(string()),
     images,
     ...shared,
-    suffix: refusedField('models continue texts'),
-    template: refusedField('the model brings its template'),
-    raw: refusedField('use /v1/completions'),
-    context: refusedField('use /api/chat'),
+    suffix: emptyText,
+    template: emptyText,
+    raw: optional(oneOf([false])),
+    context: optional(array(integer(INT), { max: 0 })),
   });
 
 /** The body of `/api/embed`. `model` names the models for embeddings. */
