@@ -51,6 +51,14 @@ ADAPTERS = {
     "nomic_bert": dict(target_modules=["k_proj", "v_proj", "up_proj", "down_proj"]),
     "jina_embeddings_v3": dict(target_modules=["q_proj", "o_proj", "fc1"], bias="lora_only"),
     "rf_detr": dict(target_modules=["q_proj", "v_proj", "fc1"]),
+    # Models with matrices that PEFT cannot adapt as modules: routers, parameters, outputs of state spaces.
+    "gpt_oss": dict(target_modules=["q_proj", "v_proj"]),
+    "granitemoehybrid": dict(target_modules=["in_proj", "input_linear"]),
+    "lfm2_moe": dict(target_modules="all-linear"),
+    "gemma3n": dict(target_modules="all-linear"),
+    "mamba2": dict(target_modules=["in_proj"]),
+    "falcon_h1": dict(target_modules=["in_proj", "q_proj"]),
+    "xlnet": dict(target_modules=["layer_1", "layer_2"]),
 }
 
 INPUTS = (
@@ -65,6 +73,7 @@ SpeechT5SpeechDecoderPrenet._consistent_dropout = lambda self, features, p: feat
 
 def load(folder, reference):
     config = transformers.AutoConfig.from_pretrained(folder)
+    config._experts_implementation = "eager"  # the others have no float64
     name = json.loads((reference / "reference.json").read_text())["class"]
     model = getattr(transformers, name).from_pretrained(folder, config=config, dtype=torch.float32)
     return model.eval()

@@ -60,6 +60,13 @@ const OPTIONS: Readonly<Record<string, LoraOptions>> = {
   gte: { targets: ['q_proj', 'up_proj'] },
   nomic_bert: { targets: ['Wqkv', 'down_proj'] }, // a name of its files, too
   jina_embeddings_v3: { bias: 'all', targets: ['k_proj', 'v_proj'] },
+  gpt_oss: { targets: 'all-linear' },
+  granitemoehybrid: { targets: 'all-linear' },
+  lfm2_moe: { targets: 'all-linear' },
+  gemma3n: { targets: 'all-linear' },
+  mamba2: { targets: 'all-linear' },
+  falcon_h1: { targets: 'all-linear' },
+  xlnet: { targets: 'all-linear' },
 };
 
 const [families, work] = process.argv.slice(2) as [string, string];

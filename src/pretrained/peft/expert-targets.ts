@@ -39,7 +39,18 @@ function allExpertTargets(model: PretrainedModel): LoraTarget[] {
     const name = parameter.slice(0, parameter.lastIndexOf('.'));
     const experts = { count, parameter, further: null };
     if (before === undefined)
-      found.set(parameter, { name, stored, path, module, places, start: 0, end, perHead: null, experts });
+      found.set(parameter, {
+        name,
+        stored,
+        path,
+        module,
+        places,
+        start: 0,
+        end,
+        perHead: null,
+        isLinear: false,
+        experts,
+      });
     else
       found.set(parameter, {
         ...before,

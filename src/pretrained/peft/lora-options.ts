@@ -12,8 +12,8 @@ export interface LoraOptions {
   dropout?: number | undefined;
   /**
    * The linear layers and embeddings to adapt. A list has module names of the checkpoint, or their endings, such as
-   * `q_proj`. A regular expression must match the whole name. 'all-linear' is every linear layer except the head.
-   * Default: queries and values, as in PEFT.
+   * `q_proj`. A regular expression must match the whole name. 'all-linear' is every linear layer that PEFT can adapt,
+   * except the head and the routers of mixtures. Default: queries and values, as in PEFT.
    */
   targets?: string | readonly string[] | RegExp | undefined;
   /**

@@ -6,6 +6,7 @@ import type { Json } from '../../models/model-config.js';
 import { sectionNames } from '../../models/module-names.js';
 import type { PretrainedModel } from '../../models/pretrained-model.js';
 import { isTableOfPositions } from '../../models/quantize.js';
+import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import type { Module } from '../../nn/module.js';
 import { isEmbedding, isProjection, isWeightModule, type WeightModule } from '../../nn/packed-modules.js';
 import { isTexts, type LoraOptions } from './lora-options.js';
@@ -26,6 +27,8 @@ export interface LoraTarget {
   readonly start: number;
   readonly end: number;
   readonly perHead: number | null;
+  /** True if 'all-linear' includes it. */
+  readonly isLinear: boolean;
   /** Null, unless the target is a tensor with a matrix for each expert of a mixture. */
   readonly experts: LoraExperts | null;
 }
@@ -58,13 +61,23 @@ const QUERIES_AND_VALUES = [
   'in_proj',
 ];
 
+/** Types of models whose state-space layers are adapted except for `out_proj`, because PEFT refuses to load that. */
+const WITHOUT_OUT_PROJ = ['falcon_h1', 'mamba2'];
+
 /** All targets of a model. Position tables are left out: they are added to embeddings as a whole, without a look-up. */
 export function loraTargets(model: PretrainedModel): LoraTarget[] {
   const names = moduleNames(model);
   const grouped = expertModules(model);
+  const routers = new Set<unknown>(
+    model.modules().flatMap((part) => (part instanceof MixtureOfExperts ? [part.router.named] : [])),
+  );
+  const hasOutProj = !WITHOUT_OUT_PROJ.includes(String(model.config.model_type));
   return weightPlaces(model).flatMap(({ part: module, path, names: weightNames, perHead, places }) => {
     if (!isWeightModule(module) || grouped.has(module) || isTableOfPositions(path.replace(/\.weight$/, ''))) return [];
     const sections = isProjection(module) ? module.sections : [outputsOf(module)];
+    const isOfBody = !isEmbedding(module) && !path.startsWith('head.') && !routers.has(module);
+    // PEFT adapts modules. XLNet's projections are parameters without a module.
+    const isLinear = isOfBody && weightNames.every((name) => name === null || name.endsWith('weight'));
     // Modules in memory, and their names in checkpoints, which are alike if a fused projection is several modules.
     const inMemory = weightNames.flatMap((name) =>
       name === null
@@ -77,7 +90,9 @@ export function loraTargets(model: PretrainedModel): LoraTarget[] {
       const start = end;
       end += width;
       const found = inMemory[i];
-      return found ? [{ ...found, path, module, places, start, end, perHead, experts: null }] : [];
+      if (!found) return [];
+      const isIncluded = isLinear && (hasOutProj || lastOf(found.name) !== 'out_proj');
+      return [{ ...found, path, module, places, start, end, perHead, isLinear: isIncluded, experts: null }];
     });
   });
 }
@@ -105,8 +120,7 @@ function outputsOf(module: WeightModule): number {
 /** The targets that an option selects. Throws an ArgumentError that lists the known names if a name matches none. */
 export function chosenTargets(all: readonly LoraTarget[], targets: LoraOptions['targets']): readonly LoraTarget[] {
   if (targets === undefined) return found(all, endsWith(QUERIES_AND_VALUES), 'queries and values');
-  if (targets === 'all-linear')
-    return found(all, ({ module, path }) => !isEmbedding(module) && !path.startsWith('head.'), 'linears');
+  if (targets === 'all-linear') return found(all, ({ isLinear }) => isLinear, 'linears');
   if (targets instanceof RegExp) {
     const isWhole = (name: string) => targets.exec(name)?.[0] === name;
     return found(all, ({ name, stored }) => isWhole(name) || isWhole(stored), String(targets));
@@ -144,8 +158,11 @@ function found(
 /** The last component of a name. */
 const lastOf = (name: string) => name.slice(name.lastIndexOf('.') + 1);
 
+/** The last component of a name. A number, which other lists of modules have too, follows the name of its list. */
+const endOf = (name: string) => /[^.]+(\.\d+)*$/.exec(name)?.[0] ?? name;
+
 /** The shortest list of name endings that selects exactly `targets`: last components, or else whole names. */
 export function targetNames(all: readonly LoraTarget[], targets: readonly LoraTarget[]): string[] {
-  const ends = [...new Set(targets.map(({ name }) => lastOf(name)))];
+  const ends = [...new Set(targets.map(({ name }) => endOf(name)))];
   return all.filter(endsWith(ends)).length === targets.length ? ends : targets.map(({ name }) => name);
 }
