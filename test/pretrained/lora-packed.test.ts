@@ -1,4 +1,4 @@
-// LoRA on an int8 base, for each family of texts: the loss falls, the adapter's file gives the same results, and names
+// LoRA on an int8 base, for each family of texts. The loss falls, and the adapter's file gives the same results. It names
 // only what PEFT can adapt.
 import { describe, expect, it } from 'vitest';
 import { loadLora, lora } from '../../src/finetune/index.js';
