@@ -16,6 +16,7 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   attention: () => import('./attention.js'),
   pointwise: () => import('./pointwise.js'),
   encoder: () => import('./encoder.js'),
+  hybrid: () => import('./hybrid.js'),
   train: () => import('./train.js'),
   finetune: () => import('./finetune.js'),
   decode: () => import('./decode.js'),
