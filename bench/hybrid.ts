@@ -1,4 +1,4 @@
-// State-space models and hybrids: the cost of a token does not depend on its position, and training costs little more
+// State-space models and hybrids. The cost of a token does not depend on its position. A training step costs little more
 // than that of a dense model of the same size.
 //
 //     npm run bench -- hybrid
