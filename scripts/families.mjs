@@ -70,7 +70,8 @@ function lineOf(type, rows) {
 
 /** The family and the head of a config.json. */
 function kindOf({ model_type: type, architectures: [name] }) {
-  const head = heads.find(([, suffix]) => name.endsWith(suffix))?.[2];
+  const named = heads.find(([, suffix]) => name.endsWith(suffix))?.[2];
+  const head = named ?? (name.includes('For') ? undefined : 'none');
   if (head === undefined) throw new Error(`no head is known of ${name}`);
   return { type, head };
 }

@@ -188,6 +188,7 @@ export const families: Readonly<Record<string, Entry>> = {
   smolvlm: { load: async () => (await import('./families/smolvlm.js')).smolVlm },
   smolvlm_vision: { load: async () => (await import('./families/smolvlm.js')).smolVlmVision },
   speecht5: { load: async () => (await import('./families/speecht5.js')).speechT5 },
+  speecht5_hifigan: { load: async () => (await import('./families/speecht5-hifigan.js')).speechT5HifiGan },
   squeezebert: { load: async () => (await import('./families/squeezebert.js')).squeezeBert },
   stablelm: { load: async () => (await import('./families/stablelm.js')).stableLm, gguf: ['stablelm'] },
   starcoder2: { load: async () => (await import('./families/starcoder2.js')).starcoder2, gguf: ['starcoder2'] },

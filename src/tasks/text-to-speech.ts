@@ -36,6 +36,8 @@ export interface TextToSpeech {
 const TASK = 'text-to-speech';
 /** The vocoder of SpeechT5's published models. */
 export const VOCODER = 'microsoft/speecht5_hifigan';
+/** SpeechT5HifiGan's `model_type`: since transformers 5 files say `speecht5_hifigan`. */
+const VOCODERS: readonly string[] = ['hifigan', 'speecht5_hifigan'];
 
 const isVoice = (value: unknown) => value instanceof Tensor || value instanceof Float32Array || isMediaFile(value);
 
@@ -128,8 +130,8 @@ function refuse(options: TextToSpeechOptions, names: readonly (keyof TextToSpeec
 
 async function loadVocoder({ device }: LoadedModel, id: string, signal?: AbortSignal): Promise<SpeechT5HifiGan> {
   const vocoder = await loadModel(device, id, { signal });
-  if (vocoder.config.model_type === 'hifigan') return vocoder as unknown as SpeechT5HifiGan;
-  const type = vocoder.config.model_type;
+  const type = vocoder.config.model_type as string;
+  if (VOCODERS.includes(type)) return vocoder as unknown as SpeechT5HifiGan;
   vocoder.dispose();
   throw new FormatError(`${TASK}: the vocoder ${id} is ${type}, expected SpeechT5HifiGan`);
 }

@@ -4,7 +4,7 @@
   pip install torch transformers peft && python3 make_variants.py
 
 Weights come from the formula of `weights`, which variant.ts has, too, and so do large inputs, of which there is only the shape. Variances
-are greater by 1. Models of images without a loss have the sum of squares. Gradients are kept as their products with
+are greater by 1. Models whose result is an image or a waveform have the sum of its squares as their loss. Gradients are kept as their products with
 the weights' formula, one number for each tensor of the file.
 """
 import copy
@@ -100,6 +100,18 @@ class MaskedAutoencoder(transformers.ViTMAEForPreTraining):
 
 MaskedAutoencoder.__name__ = "ViTMAEForPreTraining"
 transformers.MaskedAutoencoder = MaskedAutoencoder
+
+
+
+class Vocoder(transformers.SpeechT5HifiGan):
+    """HiFi-GAN, whose waveform has a name."""
+
+    def forward(self, spectrogram):
+        return dict(waveform=super().forward(spectrogram))
+
+
+Vocoder.__name__ = "SpeechT5HifiGan"
+transformers.Vocoder = Vocoder
 
 captioned = dict(pixel_values=dict(shape=[2, 1, 4, 4]), labels=[[3, 4, 5], [6, 7, -100]])
 
@@ -494,6 +506,11 @@ CASES.update({
     "RoBERTa as a decoder": (
         "RobertaForCausalLM", dict(base, is_decoder=True, type_vocab_size=1, pad_token_id=1), dict(input_ids=[[3, 4, 5, 6, 7]], labels=[[3, 4, 5, 6, 7]]), ["loss", "logits"], None,
     ),
+    "SpeechT5's vocoder": (
+        "Vocoder",
+        dict(model_in_dim=5, upsample_initial_channel=8, upsample_rates=[3, 2], upsample_kernel_sizes=[5, 4], resblock_kernel_sizes=[3, 5], resblock_dilation_sizes=[[1, 3], [1, 2]], leaky_relu_slope=0.2),
+        dict(spectrogram=dict(shape=[2, 4, 5])), ["waveform"], None,
+    ),
     "MPT with an expansion ratio, which transformers ignores": ("MptForCausalLM", dict(mpt, expansion_ratio=2), dict(input_ids=[[3, 4, 5, 6, 7]], labels=[[3, 4, 5, 6, 7]]), ["loss"], None),
 })
 
@@ -513,12 +530,13 @@ for name, (cls, settings, given, results, prompts) in CASES.items():
         output = copy.deepcopy(model)(**inputs, **({"output_attentions": True} if "attentions.0" in results else {}))
         case = dict(name=name, config=config, shapes={key: list(stored[key].shape) for key in names}, inputs=given)
         case["results"] = {key: rounded(map_of(output, inputs) if key == "attentions.0" else output[key]) for key in results}
-        if {"loss", "reconstruction"} & {*results}:
+        squared = next((key for key in ("reconstruction", "waveform") if key in results), None)
+        if squared or "loss" in results:
             trained = copy.deepcopy(model)
             if cls.startswith("Whisper"):
                 trained.encoder.embed_positions.requires_grad_(False)  # as in its constructor; from_pretrained forgets it
             out = trained(**inputs)
-            loss = out.loss if "loss" in results else out.reconstruction.square().sum()
+            loss = out[squared].square().sum() if squared else out.loss
             loss.backward()
             for parameter in [*trained.parameters(), *trained.buffers()]:
                 parameter.data = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad

@@ -71,7 +71,8 @@ describe.each(variants)('$name', (each) => {
       const expected = all.map((value, i) => (isToken(i) ? value : 0));
       assertClose(name, result, expected, () => OUTPUTS * largest(expected));
     }
-    (output.loss ?? (output.reconstruction && sumOfSquares(output.reconstruction)))?.backward();
+    const made = output.reconstruction ?? output.waveform;
+    (output.loss ?? (made && sumOfSquares(made)))?.backward();
     const gradients = each.gradients ? model.gradientDict() : {};
     const names = Object.keys(each.shapes);
     for (const [name, expected] of Object.entries(each.gradients ?? {})) {

@@ -1,8 +1,12 @@
 // text-to-speech, its tokenizer, and /v1/audio/speech.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { createDevice, loadModel } from '../../src/index.js';
 import type { SpeechT5 } from '../../src/models/families/speecht5.js';
 import type { Vits } from '../../src/models/families/vits.js';
+import { newModel } from '../../src/pretrained/index.js';
 import { readWav, writeWav } from '../../src/pretrained/processors/wav.js';
 import { openai } from '../../src/server/index.js';
 import { pipeline } from '../../src/tasks/index.js';
@@ -12,6 +16,17 @@ import { testData } from '../test-data.js';
 
 const data = testData('families');
 const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+/** The config.json of a small vocoder, as transformers 5 writes it. */
+const vocoderConfig = (bins: number) => ({
+  architectures: ['SpeechT5HifiGan'],
+  model_type: 'speecht5_hifigan',
+  model_in_dim: bins,
+  upsample_initial_channel: 8,
+  upsample_rates: [3, 2],
+  upsample_kernel_sizes: [5, 4],
+  resblock_kernel_sizes: [3],
+  resblock_dilation_sizes: [[1, 3]],
+});
 const vocab = {
   ...Object.fromEntries([..."k'zyuwoh-fexcbgtsmlrajvpidnq "].map((letter, i) => [letter, i])),
   '<unk>': 29,
@@ -133,6 +148,16 @@ describe('text-to-speech', async () => {
     const spectrogram = await (talker as unknown as SpeechT5).speak(ids, { speakerEmbeddings: voice });
     expect(spectrogram.length % config.num_mel_bins).toBe(0);
     expect(spectrogram.every(Number.isFinite)).toBe(true);
+    const folder = mkdtempSync(join(tmpdir(), 'vocoder-'));
+    const vocoder = await newModel(device, vocoderConfig(config.num_mel_bins), { seed: 1 });
+    await vocoder.save(folder);
+    const spoken = await say('hey', { speaker_embeddings: voice, vocoder: folder });
+    expect(spoken.sampling_rate).toBe(16000);
+    expect(spoken.audio.length).toBe((spectrogram.length / config.num_mel_bins) * 6);
+    await expect(say('hey', { speaker_embeddings: voice, vocoder: 'test/data/families/vits' })).rejects.toThrow(
+      /the vocoder test\/data\/families\/vits is vits/,
+    );
+    rmSync(folder, { recursive: true });
     talker.dispose();
   });
 });

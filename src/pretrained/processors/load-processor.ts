@@ -48,7 +48,7 @@ const SAMPLED: readonly string[] = [
   'wavlm',
 ];
 /** Families that only generate speech. They need no processor. */
-const SPEAKING: readonly string[] = ['speecht5', 'hifigan', 'vits'];
+const SPEAKING: readonly string[] = ['speecht5', 'hifigan', 'speecht5_hifigan', 'vits'];
 
 /** Vision-language families, whose images become tokens. */
 const READ_AS_TEXT: readonly string[] = [
