@@ -511,6 +511,15 @@ CASES.update({
         dict(model_in_dim=5, upsample_initial_channel=8, upsample_rates=[3, 2], upsample_kernel_sizes=[5, 4], resblock_kernel_sizes=[3, 5], resblock_dilation_sizes=[[1, 3], [1, 2]], leaky_relu_slope=0.2),
         dict(spectrogram=dict(shape=[2, 4, 5])), ["waveform"], None,
     ),
+    "Gemma 4 with placeholders that nothing replaces": (
+        "Gemma4ForConditionalGeneration",
+        dict(
+            text_config=dict(base, hidden_activation="gelu_pytorch_tanh", num_hidden_layers=1, layer_types=["full_attention"], num_key_value_heads=1, head_dim=4, global_head_dim=4, hidden_size_per_layer_input=4, vocab_size_per_layer_input=11, num_kv_shared_layers=0),
+            vision_config=dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2, head_dim=4, intermediate_size=6, patch_size=2, position_embedding_size=4),
+            audio_config=None, image_token_id=8, video_token_id=9, audio_token_id=10,
+        ),
+        dict(input_ids=[[3, 8, 4, 9, 10, 5]], labels=[[3, 4, 5, 6, 7, 3]]), ["loss", "logits"], None,
+    ),
     "MPT with an expansion ratio, which transformers ignores": ("MptForCausalLM", dict(mpt, expansion_ratio=2), dict(input_ids=[[3, 4, 5, 6, 7]], labels=[[3, 4, 5, 6, 7]]), ["loss"], None),
 })
 

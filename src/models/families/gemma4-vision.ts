@@ -15,7 +15,7 @@ import { NormedValueAttention, type NormedValueOptions } from '../../nn/shared-k
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { activate } from '../../ops/activation.js';
-import { add, maximum, minimum, mul, scale, sub } from '../../ops/binary.js';
+import { add, equal, maximum, minimum, mul, scale, sub, where } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
 import { concat, gather, permute } from '../../ops/move.js';
 import { mean } from '../../ops/reduce.js';
@@ -36,14 +36,26 @@ import { Gemma4 } from './gemma4.js';
 
 /**
  * Gemma 4 with images (Google 2026): images of any size are lists of patches, which are averaged block by block. Tokens
- * of images have the per-layer inputs of the padding token.
+ * of images have the per-layer inputs of the padding token. Placeholders of images, videos and sounds that nothing
+ * replaces are read as padding.
  */
 export class Gemma4Vision extends Gemma4 {
   override readonly images: Gemma4Images;
+  readonly #placeholders: readonly number[];
 
   constructor(context: FamilyContext) {
     super(textContext(context));
     this.images = new Gemma4Images(context);
+    this.#placeholders = ['image', 'video', 'audio']
+      .map((kind) => context.config.sizeOrNull(`${kind}_token_id`))
+      .filter((id) => id !== null);
+  }
+
+  protected override embedTarget(ids: Tensor): Tensor {
+    const padding = ids.device.tensor(Int32Array.of(this.paddingId ?? 0));
+    return super.embedTarget(
+      this.#placeholders.reduce((read, placeholder) => where(equal(ids, placeholder), padding, read), ids),
+    );
   }
 
   protected override get stateNames(): StateNames {
